@@ -1,0 +1,76 @@
+"""params.yaml is read strictly, and what it says is what the code gets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unisurg.settings import SettingsError, digest, load
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def changed(tmp_path: Path, edit) -> Path:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    edit(raw)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def test_an_unknown_key_is_an_error_that_names_file_and_key(tmp_path):
+    path = changed(tmp_path, lambda raw: raw["pretrain"].update(learning_rate=1))
+    with pytest.raises(SettingsError, match=r"params\.yaml: pretrain\.learning_rate: .*Extra"):
+        load(path)
+
+
+def test_a_missing_key_is_an_error_because_no_default_hides_in_the_code(tmp_path):
+    path = changed(tmp_path, lambda raw: raw["probe"].pop("epochs"))
+    with pytest.raises(SettingsError, match=r"probe\.epochs: Field required"):
+        load(path)
+
+
+def test_a_value_out_of_range_is_an_error(tmp_path):
+    path = changed(tmp_path, lambda raw: raw["pretrain"].update(size_px=100))
+    with pytest.raises(SettingsError, match=r"pretrain\.size_px: .*multiple of 16.*100"):
+        load(path)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    path = changed(tmp_path, lambda raw: raw["probe"].update(epochs=0, depth="deep"))
+    with pytest.raises(SettingsError) as error:
+        load(path)
+    assert "probe.epochs" in str(error.value)
+    assert "probe.depth" in str(error.value)
+
+
+def test_a_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(SettingsError, match="run in the repository's root"):
+        load(tmp_path / "params.yaml")
+
+
+def test_an_override_changes_one_value():
+    settings = load(ROOT / "params.yaml", ["pretrain.steps=3", "probe.seeds=[7]"])
+    assert settings.pretrain.steps == 3
+    assert settings.probe.seeds == (7,)
+
+
+@pytest.mark.parametrize("override", ["pretrain.stesp=3", "steps=3", "pretrain.steps", "seed.x=1"])
+def test_an_override_of_no_known_key_is_an_error(override):
+    with pytest.raises(SettingsError, match=r"SECTION\.KEY=VALUE"):
+        load(ROOT / "params.yaml", [override])
+
+
+def test_the_digest_changes_exactly_when_a_value_does(settings):
+    again = load(ROOT / "params.yaml")
+    other = load(ROOT / "params.yaml", ["pretrain.lr=0.5"])
+    assert digest(settings.pretrain) == digest(again.pretrain)
+    assert digest(settings.pretrain) != digest(other.pretrain)
+
+
+def test_the_second_stage_is_the_first_with_its_own_values_laid_over(settings):
+    second = settings.pretrain_second
+    assert second.frames == settings.pretrain_long.frames
+    assert second.objective == settings.pretrain.objective
