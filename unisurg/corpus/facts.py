@@ -1,0 +1,88 @@
+"""What is known of one recording, and why a recording may be refused.
+
+Everything here crosses the border between a reading process and its caller, so it is plain data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a recording is in quarantine."""
+
+    EMPTY = "empty"
+    """The file has no bytes."""
+    UNREADABLE = "unreadable"
+    """No known container, or no frame could be decoded."""
+    NO_VIDEO_STREAM = "no_video_stream"
+    """A readable container without moving pictures, e.g. sound only."""
+    NOT_A_SEQUENCE = "not_a_sequence"
+    """Pictures whose file names do not number them."""
+    DUPLICATE = "duplicate"
+    """The same bytes as another recording of the input."""
+    TOO_SHORT = "too_short"
+    """Shorter than `curate.min_seconds`."""
+    DAMAGED = "damaged"
+    """Less than half of the recording could be decoded."""
+    TIMEOUT = "timeout"
+    """Reading took longer than the limit and was killed."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """Reading needed more than `curate.memory_mib`."""
+    CRASHED = "crashed"
+    """The reading process died."""
+    VERIFY_FAILED = "verify_failed"
+    """The normalised clip does not read back as it was written."""
+    FAILED = "failed"
+    """Any other error while reading or writing."""
+
+
+class Unusable(Exception):
+    """A recording that cannot become a clip, with a reason and what was seen."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class RawFacts:
+    """A recording as it was found. Sizes are stored pixels, before rotation and pixel aspect."""
+
+    container: str
+    codec: str
+    width_px: int
+    height_px: int
+    pixel_aspect: float
+    fps: float
+    """Average rate by the header, 0 if it does not tell."""
+    duration_s: float
+    """By the header, 0 if it does not tell."""
+    has_audio: bool
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A normalised clip, and what was seen while its recording was read."""
+
+    width_px: int
+    height_px: int
+    fps: float
+    n_frames: int
+    decoded_frames: int
+    decoded_s: float
+    """From the first to the end of the last frame that could be decoded."""
+    decode_errors: int
+    """Packets or pictures that could not be decoded, and frames with parts made up."""
+    clock_jumps: int
+    """Places where the time stamps jump and were taken as consecutive; or missing numbers."""
+    variable_rate: bool
+
+    @property
+    def duration_s(self) -> float:
+        return self.n_frames / self.fps
