@@ -1,0 +1,100 @@
+"""The bootstrap gives known answers, and published numbers keep their source."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from unisurg import benchmarks
+from unisurg.evaluation import statistics
+from unisurg.evaluation.published import published
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values, float)[:, None]
+
+
+def test_a_metric_is_a_mean_over_cases_per_column_then_over_columns() -> None:
+    table = np.array([[1.0, np.nan], [0.0, np.nan], [0.5, 0.1]])
+    assert math.isclose(statistics.value(table), (0.5 + 0.1) / 2)
+
+
+def test_a_column_that_no_case_has_does_not_count() -> None:
+    assert statistics.value(np.array([[0.4, np.nan], [0.6, np.nan]])) == 0.5
+
+
+def test_every_draw_takes_as_many_cases_as_there_are() -> None:
+    draws = statistics.draw_cases(7, 100, seed=1)
+    assert draws.shape == (100, 7)
+    assert (draws.sum(1) == 7).all()
+    assert np.array_equal(draws, statistics.draw_cases(7, 100, seed=1))
+
+
+def test_weighing_rows_equals_drawing_them() -> None:
+    rng = np.random.default_rng(0)
+    table = np.where(rng.random((6, 4)) > 0.3, rng.random((6, 4)), np.nan)
+    for counts in statistics.draw_cases(6, 20, seed=2):
+        drawn = np.repeat(table, counts, axis=0)
+        with_nan = [col[np.isfinite(col)] for col in drawn.T]
+        expected = np.mean([col.mean() for col in with_nan if col.size])
+        got = statistics.estimate([table], counts[None]).low
+        assert math.isclose(got, expected)
+
+
+def test_equal_cases_have_an_interval_of_no_width() -> None:
+    found = statistics.estimate([column(0.3, 0.3, 0.3)], statistics.draw_cases(3, 50, 0))
+    assert (found.mean, found.low, found.high) == pytest.approx((0.3, 0.3, 0.3))
+
+
+def test_the_interval_of_a_mean_is_the_one_of_theory() -> None:
+    sample = np.random.default_rng(3).normal(0.5, 0.1, 400)
+    found = statistics.estimate([sample[:, None]], statistics.draw_cases(400, 4000, 0))
+    half = 1.96 * sample.std() / math.sqrt(400)
+    assert found.low == pytest.approx(sample.mean() - half, abs=half / 10)
+    assert found.high == pytest.approx(sample.mean() + half, abs=half / 10)
+
+
+def test_a_paired_difference_sees_what_two_intervals_hide() -> None:
+    hard_and_easy = np.linspace(0.1, 0.9, 12)
+    ours, theirs = column(*(hard_and_easy + 0.02)), column(*hard_and_easy)
+    draws = statistics.draw_cases(12, 1000, 0)
+    alone = [statistics.estimate([table], draws) for table in (ours, theirs)]
+    paired = statistics.difference([ours], [theirs], draws)
+    assert alone[0].low < alone[1].high
+    assert (paired.low, paired.high) == pytest.approx((0.02, 0.02))
+
+
+def test_an_encoder_does_not_differ_from_itself() -> None:
+    table = np.random.default_rng(0).random((5, 3))
+    found = statistics.difference([table], [table], statistics.draw_cases(5, 100, 0))
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_seeds_are_averaged_inside_a_draw_and_kept_beside_the_mean() -> None:
+    up, down = column(0.0, 0.2, 0.4), column(0.4, 0.2, 0.0)
+    found = statistics.estimate([up, down], statistics.draw_cases(3, 200, 0))
+    # Opposite seeds cancel within each draw: all that is left is their common mean.
+    assert (found.low, found.high) == pytest.approx((0.2, 0.2))
+    assert found.seeds == pytest.approx((0.2, 0.2))
+
+
+def test_seeds_must_come_in_pairs() -> None:
+    draws = statistics.draw_cases(2, 10, 0)
+    with pytest.raises(ValueError, match="zip"):
+        statistics.difference([column(0, 1)], [column(0, 1), column(1, 0)], draws)
+
+
+@pytest.mark.parametrize("name", benchmarks.REGISTRY)
+def test_published_numbers_are_shares_with_a_source(name: str) -> None:
+    rows = published(name)
+    assert len(rows) > 20
+    assert len(set(rows)) == len(rows)
+    assert all(0 < row.value < 1 and row.model and row.metric and row.source for row in rows)
+
+
+def test_a_printed_percentage_becomes_a_share() -> None:
+    found = {(row.model, row.metric): row.value for row in published("cholec80")}
+    assert found["UniSurg/SurgMotion", "Accuracy"] == pytest.approx(0.9105)
+    assert found["EndoViT", "Accuracy (5-fold frozen linear probe, window 1)"] == 0.756

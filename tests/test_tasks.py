@@ -1,0 +1,280 @@
+"""Metrics agree with hand-worked cases and scikit-learn; losses and heads keep their contract."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+
+from unisurg.evaluation.statistics import value
+from unisurg.tasks import phase, relaxed, segmentation
+from unisurg.tasks.heads import AttentiveProbe, MaskDecoder
+from unisurg.tasks.losses import bce_dice, class_weights, weighted_cross_entropy
+from unisurg.tasks.segments import segments
+
+RATES = {
+    "precision": metrics.precision_score,
+    "recall": metrics.recall_score,
+    "jaccard": metrics.jaccard_score,
+    "f1": metrics.f1_score,
+}
+
+
+def videos(seed: int, count: int = 5, classes: int = 4) -> tuple[list, list]:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(3, 40, count)
+    # Not every class occurs in every video, as in surgery.
+    highest = rng.integers(1, classes + 1, count)
+    truths = [np.sort(rng.integers(0, h, n)) for h, n in zip(highest, lengths, strict=True)]
+    return truths, [rng.integers(0, classes, n) for n in lengths]
+
+
+# --- phase ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sm_per_video_unrelaxed_is_sklearn_macro_over_the_union_of_classes(seed: int) -> None:
+    truths, predictions = videos(seed)
+    tables = phase.tables(truths, predictions, 4)
+    for name, function in RATES.items():
+        expected = [
+            function(t, p, labels=np.union1d(t, p), average="macro", zero_division=0)
+            for t, p in zip(truths, predictions, strict=True)
+        ]
+        assert np.allclose(tables[f"{name}_sm_per_video_unrelaxed"][:, 0], expected)
+        assert math.isclose(value(tables[f"{name}_sm_per_video_unrelaxed"]), np.mean(expected))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_phase_level_unrelaxed_leaves_out_phases_that_a_video_does_not_have(seed: int) -> None:
+    truths, predictions = videos(seed)
+    tables = phase.tables(truths, predictions, 4)
+    for name, function in RATES.items():
+        table = tables[f"{name}_phase_level_unrelaxed"]
+        for row, truth, prediction in zip(table, truths, predictions, strict=True):
+            rates = function(truth, prediction, labels=range(4), average=None, zero_division=0)
+            present = np.isin(range(4), truth)
+            assert np.allclose(row[present], rates[present])
+            assert np.isnan(row[~present]).all()
+
+
+def test_the_two_rules_differ_on_a_class_predicted_once_by_mistake() -> None:
+    truth, prediction = np.array([0, 0, 0, 0]), np.array([0, 0, 0, 1])
+    tables = phase.tables([truth], [prediction], 3)
+    assert value(tables["accuracy_per_video"]) == 0.75
+    assert value(tables["jaccard_sm_per_video_unrelaxed"]) == 0.375  # (3/4 + 0) / 2
+    assert value(tables["jaccard_phase_level_unrelaxed"]) == 0.75
+
+
+def test_phase_level_is_a_mean_over_videos_then_over_phases() -> None:
+    truths = [np.array([0, 0]), np.array([0, 1])]
+    predictions = [np.array([0, 1]), np.array([1, 1])]
+    recall = phase.tables(truths, predictions, 2)["recall_phase_level_unrelaxed"]
+    assert np.array_equal(recall, [[0.5, np.nan], [0.0, 1.0]], equal_nan=True)
+    assert value(recall) == (0.25 + 1.0) / 2
+
+
+def test_a_perfect_prediction_has_one_in_every_metric() -> None:
+    truths, _ = videos(0)
+    for name, table in phase.tables(truths, truths, 4).items():
+        assert value(table) == 1.0, name
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "score"),
+    [
+        ("aabbcc", "aabbcc", 1.0),
+        ("aabbcc", "abbbbc", 1.0),  # the order of segments counts, not their length
+        ("abc", "acb", 1 - 2 / 3),
+        ("aaaa", "abab", 1 - 3 / 4),
+        ("aaaa", "bbbb", 0.0),
+    ],
+)
+def test_the_edit_score_compares_the_order_of_segments(
+    truth: str, prediction: str, score: float
+) -> None:
+    codes = [np.array([ord(letter) for letter in word]) for word in (truth, prediction)]
+    assert math.isclose(phase.edit_score(*codes), score)
+
+
+def test_segments_partition_the_seconds() -> None:
+    labels, lengths = segments(np.array([2, 2, 0, 1, 1, 1, 2]))
+    assert labels.tolist() == [2, 0, 1, 2]
+    assert lengths.tolist() == [2, 1, 3, 1]
+
+
+def test_predictions_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(2,\) predictions for \(3,\) labels"):
+        phase.tables([np.zeros(3, int)], [np.zeros(2, int)], 2)
+
+
+# --- phase, relaxed ---------------------------------------------------------------------------
+
+
+def late_and_early(lag: int) -> tuple[np.ndarray, np.ndarray]:
+    """Phases 0 and 1, 30 s each; the transition is predicted `lag` seconds late (or early)."""
+    return np.repeat([0, 1], 30), np.repeat([0, 1], [30 + lag, 30 - lag])
+
+
+def test_a_late_transition_is_forgiven_for_ten_seconds() -> None:
+    for lag, share in ((10, 1.0), (12, 58 / 60)):
+        truth, prediction = late_and_early(lag)
+        assert relaxed.forgiven(truth, prediction, corrected=False).mean() == share
+
+
+def test_an_early_transition_is_forgiven_where_the_rule_means_it_only_when_corrected() -> None:
+    truth, prediction = late_and_early(-10)
+    assert relaxed.forgiven(truth, prediction, corrected=True).all()
+    # As shipped, the mask of the last 10 s is applied to the first 10 s, which were right anyway.
+    assert relaxed.forgiven(truth, prediction, corrected=False).mean() == 50 / 60
+
+
+def test_the_shipped_quirk_forgives_seconds_at_the_start_that_no_rule_names() -> None:
+    truth, prediction = np.zeros(30, int), np.repeat([4, 0, 1], [10, 10, 10])
+    assert (
+        relaxed.forgiven(truth, prediction, corrected=False).tolist() == [True] * 20 + [False] * 10
+    )
+    assert (
+        relaxed.forgiven(truth, prediction, corrected=True).tolist() == [False] * 10 + [True] * 20
+    )
+
+
+def test_a_segment_shorter_than_the_tolerance_is_relaxed_over_its_length() -> None:
+    truth = np.repeat([0, 1, 2], [20, 4, 20])
+    prediction = np.repeat([0, 2], [20, 24])
+    assert relaxed.forgiven(truth, prediction, corrected=False).all()
+    assert relaxed.forgiven(truth, prediction, corrected=True).all()
+
+
+def test_the_last_phases_of_cholec80_may_jump_by_two() -> None:
+    truth, prediction = np.repeat([3, 5], 20), np.repeat([3, 5], [10, 30])
+    assert relaxed.forgiven(truth, prediction, corrected=True).all()
+    earlier = relaxed.forgiven(truth - 3, prediction - 3, corrected=True)
+    assert earlier.tolist() == [True] * 10 + [False] * 10 + [True] * 20
+    late = relaxed.forgiven(truth, np.repeat([3, 5], [30, 10]), corrected=True)
+    assert late.all()
+
+
+def test_relaxed_rates_of_a_hand_worked_video() -> None:
+    truth, prediction = late_and_early(12)
+    tables = relaxed.tables([truth], [prediction], 3)
+    # Phase 0: 30 right of its own and the 10 forgiven of 42 predicted. Phase 1: 28 of 30 right.
+    assert np.allclose(tables["jaccard_phase_level_relaxed10"][0, :2], [40 / 42, 28 / 30])
+    assert np.allclose(tables["precision_phase_level_relaxed10"][0, :2], [40 / 42, 1.0])
+    assert np.allclose(tables["recall_phase_level_relaxed10"][0, :2], [1.0, 28 / 30])
+    assert np.isnan(tables["jaccard_phase_level_relaxed10"][0, 2])
+    assert value(tables["accuracy_per_video_relaxed10"]) == 58 / 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_relaxing_never_lowers_a_rate(seed: int) -> None:
+    truths, predictions = videos(seed)
+    strict, kind = phase.tables(truths, predictions, 4), relaxed.tables(truths, predictions, 4)
+    for name in ("jaccard_phase_level", "recall_phase_level"):
+        gain = kind[f"{name}_relaxed10_corrected"] - strict[f"{name}_unrelaxed"]
+        assert np.nanmin(gain) >= 0
+
+
+# --- segmentation -----------------------------------------------------------------------------
+
+
+def test_dice_and_iou_of_a_hand_worked_picture() -> None:
+    truth = np.array([[1, 1, 0, 0]], bool)
+    scores = np.array([[1.0, 0.2, 0.5, 0.0]])
+    tables = segmentation.tables([truth], [scores])
+    assert tables["mean_dice_threshold_0.5"] == 2 * 1 / 4
+    assert tables["mean_iou_threshold_0.5"] == 1 / 3
+    assert math.isclose(tables["mae"].item(), (0.8 + 0.5) / 4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_256_thresholds_equal_256_passes(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth, scores = rng.random((9, 7)) > 0.6, rng.random((9, 7)).astype(np.float32)
+    fast = np.array(segmentation.overlap_at_thresholds(truth, scores))
+    slow = [segmentation.overlap(truth, scores >= k / 255) for k in range(256)]
+    assert np.allclose(fast.T, slow)
+
+
+def test_a_prediction_is_stretched_within_its_picture_before_the_256_thresholds() -> None:
+    truth = np.array([[1, 0]], bool)
+    tables = segmentation.tables([truth], [np.array([[0.4, 0.3]])])
+    assert tables["mean_dice_threshold_0.5"] == 0
+    assert tables["mean_dice_256_thresholds"] > 0.99
+    assert tables["mae"] == 0
+
+
+def test_an_empty_mask_without_prediction_is_perfect() -> None:
+    empty = np.zeros((3, 3), bool)
+    tables = segmentation.tables([empty], [np.zeros((3, 3))])
+    assert tables["mean_dice_threshold_0.5"] == 1
+
+
+def test_a_prediction_must_have_the_size_of_the_mask() -> None:
+    with pytest.raises(ValueError, match=r"\(2, 2\) for a mask of \(3, 3\)"):
+        segmentation.tables([np.zeros((3, 3), bool)], [np.zeros((2, 2))])
+
+
+# --- losses and heads -------------------------------------------------------------------------
+
+
+def test_class_weights_are_balanced_with_smallest_one_and_none_for_an_absent_class() -> None:
+    labels = np.array([0] * 8 + [1] * 4 + [3] * 1)
+    assert class_weights(labels, 4).tolist() == [1.0, 2.0, 0.0, 8.0]
+
+
+def test_weighted_classes_count_alike_whatever_their_share() -> None:
+    labels = torch.tensor([0] * 9 + [1])
+    logits = torch.zeros(10, 2)
+    logits[:, 0] = 1.0
+    loss = weighted_cross_entropy(logits, labels, class_weights(labels.numpy(), 2))
+    each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    assert torch.isclose(loss, (each[0] + each[9]) / 2)
+
+
+def test_the_mask_loss_falls_to_zero_at_the_truth() -> None:
+    mask = (torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    assert bce_dice((mask - 0.5) * 100, mask) < 1e-3
+    assert bce_dice((0.5 - mask) * 100, mask) > 1
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+def test_the_attentive_probe_sees_a_set_of_tokens(depth: int) -> None:
+    torch.manual_seed(0)
+    head = AttentiveProbe(dim=16, classes=5, depth=depth, heads=4)
+    tokens = torch.randn(3, 7, 16)
+    logits = head(tokens)
+    assert logits.shape == (3, 5)
+    assert torch.allclose(logits, head(tokens.flip(1)), atol=1e-5)
+    assert not torch.allclose(logits[0], logits[1], atol=1e-3)
+
+
+def test_heads_that_do_not_divide_the_features_name_the_setting() -> None:
+    with pytest.raises(ValueError, match=r"probe\.heads"):
+        AttentiveProbe(dim=10, classes=2, depth=0, heads=4)
+
+
+def test_the_mask_decoder_averages_time_and_doubles_the_grid() -> None:
+    torch.manual_seed(0)
+    head = MaskDecoder(dim=8, grid=(2, 3, 5))
+    tokens = torch.randn(4, 2, 15, 8)
+    assert head(tokens.flatten(1, 2)).shape == (4, 6, 10)
+    assert torch.allclose(head(tokens.flatten(1, 2)), head(tokens.flip(1).flatten(1, 2)), atol=1e-5)
+
+
+def test_a_mask_is_squashed_to_the_share_of_foreground_under_every_pixel() -> None:
+    task = segmentation.SegmentationTask(size_px=2)
+    mask = np.zeros((4, 8), bool)
+    mask[:2, :2] = True
+    assert task.targets([mask]).tolist() == [[[0.5, 0.0], [0.0, 0.0]]]
+
+
+def test_a_mask_is_predicted_at_the_size_of_its_truth() -> None:
+    task = segmentation.SegmentationTask(size_px=16)
+    prediction = task.predict(torch.randn(1, 6, 6), np.zeros((37, 53), bool))
+    assert prediction.shape == (37, 53)
+    assert prediction.min() >= 0
+    assert prediction.max() <= 1

@@ -1,0 +1,1 @@
+"""Frozen features, probes, statistics and published results."""

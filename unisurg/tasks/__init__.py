@@ -1,0 +1,1 @@
+"""One file per family of tasks: its heads, losses and metrics."""

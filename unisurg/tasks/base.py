@@ -1,0 +1,33 @@
+"""What the probe asks of a family of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+Grid = tuple[int, int, int]
+
+
+class Task(Protocol):
+    """Head, loss and metrics of one family. A case is a video of S clips, or a picture (S = 1)."""
+
+    def head(self, dim: int, grid: Grid) -> nn.Module:
+        """A fresh head: tokens (B, N, dim) -> logits; `grid` is (t, h, w) with N = t * h * w."""
+
+    def targets(self, truths: Sequence[np.ndarray]) -> Tensor:
+        """Training targets of all clips of the cases, one row per clip."""
+
+    def loss(self, targets: Tensor) -> Loss:
+        """`loss(logits, targets)`, fitted to the targets of the training clips (class weights)."""
+
+    def predict(self, logits: Tensor, truth: np.ndarray) -> np.ndarray:
+        """Prediction of one case from the logits of its clips, in the shape of its truth."""
+
+    def tables(
+        self, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Metric tables by exact name, a row per case."""

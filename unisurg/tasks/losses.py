@@ -1,0 +1,32 @@
+"""Losses of the probes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def class_weights(labels: np.ndarray, classes: int) -> Tensor:
+    """Balanced weights (C,), scaled so that the smallest is 1; a class without labels weighs 0.
+
+    Source: SurgMotion's phase probes.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.where(counts > 0, counts.max() / np.maximum(counts, 1), 0.0)
+    return torch.as_tensor(weights, dtype=torch.float32)
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy of logits (B, C) with labels (B,), averaged by class weight."""
+    return F.cross_entropy(logits, labels, weight=weights)
+
+
+def bce_dice(logits: Tensor, masks: Tensor) -> Tensor:
+    """Binary cross-entropy plus soft Dice loss per picture; both (B, H, W), masks in 0..1."""
+    probability = logits.sigmoid()
+    hit = (probability * masks).sum((1, 2))
+    total = probability.sum((1, 2)) + masks.sum((1, 2))
+    dice = (2 * hit + 1) / (total + 1)
+    return F.binary_cross_entropy_with_logits(logits, masks) + (1 - dice).mean()
