@@ -201,8 +201,8 @@ class Operation:
 
     def _nuisances(self, ms: Array) -> dict[str, Array]:
         rng, span = stream(*self.key, NUISANCE), self.span_ms
-        smoke = pulses(ms, _draw_intervals(rng, span, (9000, 25_000), (4000, 8000)), 2500)
-        fluid = pulses(ms, _draw_intervals(rng, span, (8000, 20_000), (12_000, 25_000)), 7000)
+        smoke = pulses(ms, _draw_intervals(rng, span, (14_000, 35_000), (4000, 8000)), 2500)
+        fluid = pulses(ms, _draw_intervals(rng, span, (15_000, 40_000), (10_000, 18_000)), 7000)
         dim = pulses(ms, _draw_intervals(rng, span, (5000, 14_000), (600, 2500)), 300)
         return {
             "smoke": smoke * int(rng.integers(350, 750)) >> 10,

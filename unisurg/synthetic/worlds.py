@@ -21,17 +21,17 @@ class Instrument:
     shaft: Colour
 
 
-GRASPER = Instrument("Grasper", "grasp", 2, 37, 6, 10, (62, 64, 70))
-BIPOLAR = Instrument("Bipolar", "coagulate", 2, 32, 5, 8, (44, 62, 104))
-HOOK = Instrument("Hook", "dissect", 1, 30, 5, 8, (70, 58, 50))
-SCISSORS = Instrument("Scissors", "cut", 2, 35, 5, 8, (74, 76, 80))
-CLIPPER = Instrument("Clipper", "clip", 2, 30, 7, 11, (112, 114, 118))
-IRRIGATOR = Instrument("Irrigator", "irrigate", 1, 22, 7, 8, (128, 130, 134))
-PROBE = Instrument("Probe", "palpate", 1, 32, 3, 7, (136, 138, 144))
-SHAVER = Instrument("Shaver", "resect", 1, 27, 8, 10, (118, 120, 128))
-PUNCH = Instrument("Punch", "cut", 2, 27, 6, 8, (120, 122, 126))
-SNARE = Instrument("Snare", "snare", 1, 32, 3, 6, (86, 110, 148))
-FORCEPS = Instrument("Forceps", "biopsy", 2, 22, 5, 6, (60, 96, 150))
+GRASPER = Instrument("Grasper", "grasp", 2, 40, 11, 21, (62, 64, 70))
+BIPOLAR = Instrument("Bipolar", "coagulate", 2, 35, 10, 17, (44, 62, 104))
+HOOK = Instrument("Hook", "dissect", 1, 33, 10, 17, (70, 58, 50))
+SCISSORS = Instrument("Scissors", "cut", 2, 38, 10, 17, (74, 76, 80))
+CLIPPER = Instrument("Clipper", "clip", 2, 33, 13, 23, (112, 114, 118))
+IRRIGATOR = Instrument("Irrigator", "irrigate", 1, 25, 13, 17, (128, 130, 134))
+PROBE = Instrument("Probe", "palpate", 1, 35, 6, 15, (136, 138, 144))
+SHAVER = Instrument("Shaver", "resect", 1, 30, 15, 21, (118, 120, 128))
+PUNCH = Instrument("Punch", "cut", 2, 30, 11, 17, (120, 122, 126))
+SNARE = Instrument("Snare", "snare", 1, 35, 6, 13, (86, 110, 148))
+FORCEPS = Instrument("Forceps", "biopsy", 2, 25, 10, 13, (60, 96, 150))
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ LAPAROSCOPY_A = World(
     vessel=(128, 18, 26),
     film=(112, 8, 12),
     field=980,
-    camera=Camera((3500, 8000), 12, 60, 2),
+    camera=Camera((14_000, 26_000), 12, 60, 2),
     lesions=0,
     left_handed=0,
 )
@@ -98,7 +98,7 @@ LAPAROSCOPY_B = World(
     vessel=(146, 34, 48),
     film=(134, 18, 20),
     field=1180,
-    camera=Camera((2500, 6000), 16, 90, 4),
+    camera=Camera((9000, 18_000), 16, 90, 4),
     lesions=0,
     left_handed=200,
 )
@@ -116,7 +116,7 @@ COLONOSCOPY = World(
     vessel=(168, 52, 54),
     film=(150, 120, 60),
     field=1100,
-    camera=Camera((2000, 5000), 10, 0, 20),
+    camera=Camera((6000, 12_000), 10, 0, 20),
     lesions=7,
     left_handed=200,
 )
@@ -134,7 +134,7 @@ ARTHROSCOPY = World(
     vessel=(172, 74, 68),
     film=(196, 196, 190),
     field=930,
-    camera=Camera((2500, 6000), 14, 80, 9),
+    camera=Camera((9000, 18_000), 14, 80, 9),
     lesions=0,
     left_handed=200,
 )
