@@ -1,0 +1,127 @@
+"""The house's rules about who imports whom, and about what the graph declares."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "unisurg"
+MODULES = sorted(path.relative_to(ROOT) for path in PACKAGE.rglob("*.py"))
+DAG = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+# A room may import the rooms below it and itself.
+FLOORS = [
+    {"__main__"},
+    {"cli"},
+    {"stages"},
+    {"report"},
+    {"evaluation", "pretrain", "synthetic"},
+    {"corpus", "benchmarks", "tasks", "models"},
+    {"video"},
+    {"tracking"},
+    {"lineage"},
+    {"settings", "progress", "telemetry"},
+]
+# What watches a stage or tells of it is no part of its result.
+BYSTANDERS = {"settings", "progress", "telemetry", "tracking", "lineage", "report"}
+
+
+def room(module: Path) -> str:
+    return module.with_suffix("").parts[1]
+
+
+@functools.cache
+def imports(module: Path) -> frozenset[str]:
+    """Dotted names a file imports, wherever in the file it does."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(names)
+
+
+def files_of(dotted: str) -> set[Path]:
+    path = Path(*dotted.split("."))
+    found = {path.with_suffix(".py"), path / "__init__.py"}
+    return {file for file in found if (ROOT / file).is_file()}
+
+
+def closure(module: Path) -> set[Path]:
+    """Every file of the package that importing `module` may run, bystanders left out."""
+    bystanders = BYSTANDERS - {module.stem}
+    seen: set[Path] = set()
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        if current in seen or room(current) in bystanders:
+            continue
+        seen.add(current)
+        for name in imports(current):
+            if name.startswith("unisurg."):
+                waiting.extend(files_of(name))
+    return seen
+
+
+@pytest.mark.parametrize("tool", ["prefect", "dvc"])
+def test_the_package_never_imports_the_tools_that_call_it(tool):
+    users = [m for m in MODULES if any(n.split(".")[0] == tool for n in imports(m))]
+    assert users == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "owner"),
+    [("mlflow", "unisurg/tracking.py"), ("great_expectations", "unisurg/corpus/expectations.py")],
+)
+def test_one_file_alone_imports_each_watching_tool(tool, owner):
+    users = {str(m) for m in MODULES if any(n.split(".")[0] == tool for n in imports(m))}
+    assert users == {owner}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports_point_one_way(module):
+    floor = {name: level for level, names in enumerate(FLOORS) for name in names}
+    if len(module.parts) == 2 and module.name == "__init__.py":
+        return
+    for name in imports(module):
+        parts = name.split(".")
+        if parts[0] != "unisurg" or len(parts) < 2 or not files_of(".".join(parts[:2])):
+            continue
+        other = parts[1]
+        assert other in floor, f"{module} imports a room without a floor: {other}"
+        assert room(module) == other or floor[other] > floor[room(module)], (
+            f"{module} ({room(module)}) imports {name}"
+        )
+
+
+@pytest.mark.parametrize("stage", sorted(DAG))
+def test_a_stage_declares_every_module_it_imports(stage):
+    body = DAG[stage].get("do", DAG[stage])
+    declared = [Path(dep) for dep in body["deps"] if dep.startswith("unisurg/")]
+    [script] = [path for path in declared if path.parts[1] == "stages"]
+    missing = {
+        str(file)
+        for file in closure(script)
+        if file.name != "__init__.py"
+        and not any(file == path or path in file.parents for path in declared)
+    }
+    assert missing == set()
+
+
+def test_importing_the_package_or_asking_for_help_loads_no_heavy_tool():
+    script = (
+        "import sys, unisurg.cli\n"
+        "unisurg.cli.parser().format_help()\n"
+        "print(sorted({'torch', 'mlflow', 'prefect', 'great_expectations', 'timm', 'decord'}"
+        " & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -1,0 +1,23 @@
+"""Frozen features of one benchmark, computed once per case and encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unisurg.evaluation.features import extract
+from unisurg.settings import Settings
+from unisurg.stages import RUNS
+from unisurg.tracking import track_stage
+
+
+def run(benchmark: str, settings: Settings, encoder: Path) -> None:
+    with track_stage(f"features@{benchmark}", settings) as tracked:
+        facts = extract(
+            benchmark,
+            settings,
+            encoder,
+            output=Path("artifacts/features") / benchmark,
+            scratch=Path(".scratch/features"),
+        )
+        tracked.metrics(0, facts)
+        tracked.write_identity(RUNS / f"features-{benchmark}.run.json")

@@ -1,0 +1,42 @@
+"""Train the probe of one benchmark on frozen features, choose on validation, test once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unisurg.evaluation.probe import run as run_probe
+from unisurg.report.figures import of_probe
+from unisurg.settings import Settings
+from unisurg.stages import RUNS
+from unisurg.tracking import track_stage
+
+
+def run(benchmark: str, settings: Settings) -> None:
+    output = Path("artifacts/probe") / benchmark
+    metrics = Path("metrics") / f"{benchmark}.json"
+    with track_stage(f"probe@{benchmark}", settings) as tracked:
+        results = run_probe(
+            benchmark,
+            settings,
+            features=Path("artifacts/features") / benchmark,
+            metrics_path=metrics,
+            output=output,
+            on_metrics=tracked.metrics,
+        )
+        tracked.metrics(0, _numbers(results))
+        tracked.artifact(metrics)
+        tracked.artifact(output)
+        for name, figure in of_probe(output / "predictions.npz", settings.report).items():
+            tracked.figure(name, figure)
+        tracked.write_identity(RUNS / f"probe-{benchmark}.run.json")
+
+
+def _numbers(results: dict[str, Any]) -> dict[str, float]:
+    """Every test metric by its full name, as in `pretrained/f1.low`."""
+    return {
+        f"test/{encoder}/{metric}.{bound}": values[bound]
+        for encoder in ("pretrained", "random", "difference")
+        for metric, values in results.get(encoder, {}).items()
+        for bound in ("mean", "low", "high")
+    }
