@@ -94,7 +94,7 @@ def _kept_hashes(root: Path, stage: str) -> dict[str, str]:
     lock = _read(root / "dvc.lock").get("stages", {})
     rows = [row for name, s in lock.items() if name != stage for row in s.get("outs", ())]
     rows += [
-        row for pointer in sorted(root.glob("*.dvc")) for row in _read(pointer).get("outs", ())
+        row for pointer in sorted(root.glob("[!.]*.dvc")) for row in _read(pointer).get("outs", ())
     ]
     return {row["path"]: row["md5"] for row in rows if "md5" in row}
 

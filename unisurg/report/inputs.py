@@ -113,7 +113,7 @@ def _present(found: dict[str, Any]) -> dict[str, Any]:
 def _is_embedded(root: Path, settings: Settings, benchmark: str) -> bool:
     """Whether a benchmark lies in the folder that DVC imports from the embedded theatre."""
     place = (root / settings.benchmarks[benchmark].root).resolve()
-    for pointer in sorted(root.glob("*.dvc")):
+    for pointer in sorted(root.glob("[!.]*.dvc")):
         row = yaml.safe_load(pointer.read_text(encoding="utf-8")) or {}
         sources = [str(dep.get("path", "")) for dep in row.get("deps", ())]
         folders = [(root / out["path"]).resolve() for out in row.get("outs", ())]
