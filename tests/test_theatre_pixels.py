@@ -26,10 +26,10 @@ from unisurg.synthetic.worlds import WORLDS
 MOMENTS_MS = (0, 7_040, 15_200, 23_760)
 RECORDED = ("laparoscopy-a", "laparoscopy-b", "colonoscopy", "arthroscopy")
 GOLDEN = {
-    "laparoscopy-a": "c238452d2f69620f8799fdae09f29fc436d4e91e7b052a68b95690f650d72c0f",
-    "laparoscopy-b": "e8bad1b4ac21fc99f1c14a1033b666d2933f6088cbea32a2ab994a3c4df1c9cd",
-    "colonoscopy": "030ddd88829c2e65a6b9ef7efa0e0b04362a9dde627040843a58f7b96cb428f6",
-    "arthroscopy": "552133e082404324fb22be1a169aa18fb1cacf61c6c0d2e62162eb166d6f484a",
+    "laparoscopy-a": "4bcbb45539c4a4e8b169e960d1e3fa7ccfa6962f3b3e092c6a369815079821ce",
+    "laparoscopy-b": "9c147e63ea9dca34575f23b561cecd4bb8c894b638ec2441c2b07f4597112845",
+    "colonoscopy": "ec5b5f56e2963becb63a7b61bbd7b2629e8d8743ba665054c5ac4721cd00975b",
+    "arthroscopy": "0b49fac495798463b7bd83f590594aa3480021d0f2045bb4f39b322852a4bd9a",
     "polyps": "007eaca3118b3477f5f5684e7b28a623c661dbeb7abb17bce3f54077e0836554",
 }
 
@@ -103,7 +103,7 @@ def test_instruments_lie_above_the_tissue() -> None:
     tissue = renderer.frame(without, without).depth.astype(int)
     tool = frame.instruments > 0
     assert np.array_equal(frame.depth[~tool], tissue[~tool])
-    assert np.mean(frame.depth[tool] < tissue[tool]) > 0.8
+    assert (frame.depth[tool] < tissue[tool])[renderer.field[tool] > 0].all()
     seen = frame.depth[renderer.field > 0]
     assert seen.min() > 10_00
     assert seen.max() < 250_00
@@ -114,7 +114,10 @@ def test_instruments_lie_above_the_tissue() -> None:
 def test_motion_says_where_the_tissue_came_from(world: str) -> None:
     operation = Operation(world, 4, 30)
     renderer = Renderer(operation, 256, 256)
-    before, after = operation.at(np.array([12_000, 12_200]))[:2]
+    states = operation.at(np.arange(0, 30_000, 200))
+    moved = np.abs(np.diff(states.camera, axis=0)).sum(axis=1)
+    start = 60 if world == "colonoscopy" else int(moved.argmax())  # a scope in a tunnel never rests
+    before, after = states[start], states[start + 1]
     frame = renderer.frame(after, before)
     rows, cols = (index - 0.0 for index in np.indices((256, 256)))
     from_row = np.round(rows - frame.motion[..., 1] / FIXED).astype(int)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unisurg.corpus.curate import Summary, curate
 from unisurg.settings import Settings
-from unisurg.stages import RUNS
+from unisurg.stages import identity_path
 from unisurg.tracking import track_stage
 
 SCRATCH = Path(".scratch/curate")
@@ -23,7 +23,7 @@ def run(settings: Settings, raw: Path, output: Path) -> None:
         )
         tracked.artifact(output / "manifest.parquet")
         tracked.artifact(output / "quarantine.csv")
-        tracked.write_identity(RUNS / "curate.run.json")
+        tracked.write_identity(identity_path("curate", output))
 
 
 def numbers(summary: Summary) -> dict[str, float]:

@@ -6,18 +6,19 @@ from pathlib import Path
 
 from unisurg.evaluation.features import extract
 from unisurg.settings import Settings
-from unisurg.stages import RUNS
+from unisurg.stages import identity_path
 from unisurg.tracking import track_stage
 
 
 def run(benchmark: str, settings: Settings, encoder: Path) -> None:
+    output = Path("artifacts/features") / benchmark
     with track_stage(f"features@{benchmark}", settings) as tracked:
         facts = extract(
             benchmark,
             settings,
             encoder,
-            output=Path("artifacts/features") / benchmark,
+            output=output,
             scratch=Path(".scratch/features"),
         )
         tracked.metrics(0, facts)
-        tracked.write_identity(RUNS / f"features-{benchmark}.run.json")
+        tracked.write_identity(identity_path(f"features@{benchmark}", output))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from unisurg.pretrain.trainer import train
 from unisurg.report.figures import of_pretraining
 from unisurg.settings import Settings
-from unisurg.stages import RUNS
+from unisurg.stages import identity_path
 from unisurg.tracking import track_stage
 
 SCRATCH = Path(".scratch")
@@ -40,7 +40,7 @@ def run(
         tracked.artifact(output / "log")
         for name, figure in of_pretraining(stage, output / "log", settings.report).items():
             tracked.figure(name, figure)
-        tracked.write_identity(RUNS / f"{stage}.run.json")
+        tracked.write_identity(identity_path(stage, output))
         _tell(stage, summary)
 
 

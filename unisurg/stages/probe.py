@@ -8,7 +8,7 @@ from typing import Any
 from unisurg.evaluation.probe import run as run_probe
 from unisurg.report.figures import of_probe
 from unisurg.settings import Settings
-from unisurg.stages import RUNS
+from unisurg.stages import identity_path
 from unisurg.tracking import track_stage
 
 
@@ -29,7 +29,7 @@ def run(benchmark: str, settings: Settings) -> None:
         tracked.artifact(output)
         for name, figure in of_probe(output / "predictions.npz", settings.report).items():
             tracked.figure(name, figure)
-        tracked.write_identity(RUNS / f"probe-{benchmark}.run.json")
+        tracked.write_identity(identity_path(f"probe@{benchmark}", output))
 
 
 def _numbers(results: dict[str, Any]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unisurg.corpus.expectations import ValidationFailed, validate
 from unisurg.settings import Settings
-from unisurg.stages import RUNS
+from unisurg.stages import identity_path
 from unisurg.tracking import track_stage
 
 
@@ -21,5 +21,5 @@ def run(settings: Settings, corpus: Path, output: Path) -> None:
         tracked.metrics(0, {"rules": len(result.rules), "broken": len(result.broken)})
         if not result.success:
             raise ValidationFailed(result)
-        tracked.write_identity(RUNS / "validate.run.json")
+        tracked.write_identity(identity_path("validate", output))
         print(f"validate: {len(result.rules)} rules hold on {corpus}")

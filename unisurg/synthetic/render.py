@@ -24,6 +24,8 @@ from unisurg.synthetic.operation import Operation, States
 from unisurg.synthetic.tissue import paint_tissue
 from unisurg.synthetic.view import FIXED, PROJECTIONS
 
+CLEARANCE = 10  # mm x 100 between an instrument and the tissue that it just touches
+
 OVERLAYS = 101
 PULL_PX = 9  # how far a grasp draws the tissue
 PULL_REACH_PX = 52
@@ -245,7 +247,9 @@ class Renderer:
             start = PORT_MM if bar.part.is_shaft else end
             along = np.clip(bar.patch.along, 0, bar.part.length)
             lies = start + (end - start) * along // bar.part.length
-            depth[bar.patch.box][covered] = lies[covered]
+            behind = depth[bar.patch.box]
+            # What hides the tissue lies in front of it, however high the tissue rises there.
+            behind[covered] = np.minimum(lies[covered], behind[covered] - CLEARANCE)
         return ids
 
     def _motion(
