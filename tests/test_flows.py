@@ -73,9 +73,9 @@ def flow_run(toy: Path) -> tuple[dict[str, str], str]:
 
 def _after_first_dvc(release: Callable[[], None]) -> None:
     """Call `release` when the first `dvc repro` below this process has given up."""
-    first = _soon(_running_dvc, timeout_s=60.0)
+    first = _soon(_running_dvc, timeout_s=300.0)
     if first is not None:
-        psutil.wait_procs([first], timeout=30.0)
+        psutil.wait_procs([first], timeout=120.0)
     release()
 
 

@@ -50,13 +50,17 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def alike(one: Path, other: Path) -> bool:
-    """Equal bytes, or for videos the same pictures: x264 does not promise equal bytes."""
+    """Equal bytes, or for videos the same pictures up to the encoder's choices.
+
+    x264 does not promise equal bytes: on pictures of a few macroblocks, two encodings of the same
+    frames differ by up to 6 grey levels. Another recording differs by 18 and more.
+    """
     if one.read_bytes() == other.read_bytes():
         return True
     if one.suffix == ".json":
         return False
     first, second = pictures(one), pictures(other)
-    return first.shape == second.shape and float(np.abs(first - second).mean()) < 3
+    return first.shape == second.shape and float(np.abs(first - second).mean()) < 10
 
 
 def pictures(path: Path) -> np.ndarray:
@@ -192,4 +196,4 @@ def test_a_killed_run_leaves_no_broken_file_and_the_next_one_finishes(
     layouts.write_corpus(root, Theatre(**facts["settings"]), seed=0)
     again, whole = ({n for n in contents(r) if n.startswith("corpus")} for r in (root, theatre))
     assert again == whole
-    assert all(alike(root / name, theatre / name) for name in again if "case" in name)
+    assert [n for n in again if "case" in n and not alike(root / n, theatre / n)] == []
