@@ -1,8 +1,8 @@
 """Writing video files: pictures in, a finished file out, or none.
 
 One encoder thread and no dates or random identifiers make the bytes repeatable on one machine, up
-to x264 itself, which rarely (about once in a thousand tiny videos) encodes the same pictures
-differently. The renderer pins the pixels; the repository pins the encoded bytes by their hash.
+to x264 itself, which may encode the same pictures differently: seldom at 256 pixels, often at 32.
+The renderer pins the pixels; the repository pins the encoded bytes by their hash.
 """
 
 from __future__ import annotations
