@@ -13,7 +13,7 @@ from unisurg.synthetic.operation import PHASE_MS, Operation, Skill, States
 from unisurg.synthetic.render import Renderer
 
 WINDOW = 16
-SECONDS = 88
+SECONDS = 140
 
 
 def watch(seed: int) -> States:
@@ -88,7 +88,7 @@ def test_the_clock_alone_does_not_tell_the_phase() -> None:
 
 
 def test_the_same_tools_in_the_same_places_are_seen_in_every_phase() -> None:
-    operations = [watch(seed) for seed in range(250)]
+    operations = [watch(seed) for seed in range(700)]
     phase = np.concatenate([states.phase for states in operations])
     tip = np.concatenate([states.tip for states in operations]) / SUB
     present = np.concatenate([states.inserted for states in operations]) == ONE
@@ -113,7 +113,7 @@ def test_every_motif_is_slow_enough_for_one_frame_per_second() -> None:
 
 
 def test_operations_follow_the_usual_order_with_exceptions() -> None:
-    operations = [Operation("laparoscopy-a", seed, 100) for seed in range(200)]
+    operations = [Operation("laparoscopy-a", seed, SECONDS) for seed in range(200)]
     steps = np.concatenate([np.diff(operation.phases) for operation in operations])
     assert 0.5 < (steps == 1).mean() < 0.8
     assert (steps < 0).mean() > 0.1

@@ -26,10 +26,10 @@ from unisurg.synthetic.worlds import WORLDS
 MOMENTS_MS = (0, 7_040, 15_200, 23_760)
 RECORDED = ("laparoscopy-a", "laparoscopy-b", "colonoscopy", "arthroscopy")
 GOLDEN = {
-    "laparoscopy-a": "4bcbb45539c4a4e8b169e960d1e3fa7ccfa6962f3b3e092c6a369815079821ce",
-    "laparoscopy-b": "9c147e63ea9dca34575f23b561cecd4bb8c894b638ec2441c2b07f4597112845",
-    "colonoscopy": "ec5b5f56e2963becb63a7b61bbd7b2629e8d8743ba665054c5ac4721cd00975b",
-    "arthroscopy": "0b49fac495798463b7bd83f590594aa3480021d0f2045bb4f39b322852a4bd9a",
+    "laparoscopy-a": "6736c7b8e62a093f6fdc1c41492be37978d7b6f6cd2a8fe9e14792092b177fc5",
+    "laparoscopy-b": "51c30b7f9db8c6176f20421bc9a0dc3bfc557dbdf6481c44a3c566be58b3e291",
+    "colonoscopy": "19e866b5c6e52b0a099252bcf61fbf42b539900c84570bfbb4288314d391adad",
+    "arthroscopy": "efcf0b5192ecf1b738199fcca5314882732a939f18c606b36fd48c86db974221",
     "polyps": "007eaca3118b3477f5f5684e7b28a623c661dbeb7abb17bce3f54077e0836554",
 }
 

@@ -34,10 +34,10 @@ from unisurg.synthetic.render import Renderer
 
 WORKERS = 2
 STAMP = "theatre.json"
-EDITION = 1  # raised whenever the pixels change
+EDITION = 2  # raised whenever the pixels change
 CORPUS, CHOLEC80, POLYPS = range(3)
 CYCLE = ("laparoscopy-a", "laparoscopy-b", "laparoscopy-a", "colonoscopy", "arthroscopy")
-PHASE_SECONDS = (75, 101)
+PHASE_SECONDS = (130, 151)
 CRF = 31
 JPEG_QUALITY = 85
 

@@ -26,7 +26,7 @@ from unisurg.synthetic.exact import (
 from unisurg.synthetic.motifs import MOTIFS, Dance
 from unisurg.synthetic.worlds import WORLDS, World
 
-PHASE_MS = (15_000, 23_001)
+PHASE_MS = (26_000, 40_001)
 SIDES = (-1, 1)
 STEER_PX = 24
 TIMELINE, HANDS, TOOLS, CAMERA, NUISANCE = range(5)
