@@ -152,7 +152,7 @@ def test_curating_other_folders_by_hand_leaves_the_graph_up_to_date(workspace, t
 
 
 def test_a_changed_probe_setting_reruns_probes_and_report_only(workspace):
-    change(workspace, "probe", "epochs", 3)
+    change(workspace, "probe", "epochs", {"phase": 3, "segmentation": 3})
     done = dvc(workspace, "repro")
     assert done.returncode == 0, done.stderr
     assert stages_run(done) == {"probe@cholec80", "probe@kvasir", "report"}

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from unisurg.benchmarks import BenchmarkError
 from unisurg.benchmarks.cholec80 import PHASES
 from unisurg.evaluation import features, frames, store
 from unisurg.evaluation.frames import Clips, whole_frame
+from unisurg.models import sizes
 from unisurg.models.checkpoints import load_encoder, random_encoder, save_encoder
 from unisurg.models.normalise import to_input
 from unisurg.settings import Settings, load
@@ -73,7 +75,9 @@ def small(root: Path) -> Settings:
             settings.benchmarks.items(), ("cholec80", "polyps"), strict=True
         )
     }
-    fewer = settings.features.model_copy(update={"random_encoders": 1, "batch": 4, "grid": 1})
+    fewer = settings.features.model_copy(
+        update={"random_encoders": 1, "batch": 4, "grid": 1, "fit_every_s": 1}
+    )
     return settings.model_copy(update={"benchmarks": rows, "features": fewer})
 
 
@@ -202,6 +206,21 @@ def test_a_stored_token_is_the_encoder_on_the_causal_clip(
     assert np.allclose(tokens[2, :, 0, 0], pooled.numpy(), atol=5e-3)
 
 
+def test_only_videos_that_are_not_tested_may_be_seen_less_often(
+    extracted: Path, raw: Path, encoder: Path, tmp_path: Path
+) -> None:
+    settings = small(raw)
+    seldom = settings.features.model_copy(update={"fit_every_s": 4})
+    seldom = settings.model_copy(update={"features": seldom})
+    features.extract("cholec80", seldom, encoder, tmp_path / "out", extracted / "scratch")
+    found, dense = store.read(tmp_path / "out"), store.read(extracted / "cholec80")
+    for part, every in (("train", 4), ("val", 4), ("test", 1)):
+        for some, every_second in zip(found.cases(part), dense.cases(part), strict=True):
+            assert np.array_equal(some.truth(), every_second.truth()[::every])
+            ours, theirs = (case.tokens("pretrained") for case in (some, every_second))
+            assert np.allclose(ours, theirs[::every], atol=5e-3)
+
+
 def test_pictures_keep_their_full_grid_and_their_truth(extracted: Path, raw: Path) -> None:
     data = store.read(extracted / "kvasir")
     assert [len(data.cases(part)) for part in ("train", "val", "test")] == [4, 1, 2]
@@ -246,6 +265,20 @@ def test_another_transform_reads_no_old_feature(
     row = settings.benchmarks["kvasir"].model_copy(update=change)
     settings = settings.model_copy(update={"benchmarks": {"kvasir": row}})
     facts = features.extract("kvasir", settings, encoder, tmp_path, extracted / "scratch")
+    assert facts["cached"] == 0
+
+
+def test_equal_weights_in_another_network_read_no_old_feature(
+    extracted: Path,
+    raw: Path,
+    encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two heads or four have the same weights by name and shape, and other features."""
+    nano = sizes.ENCODERS["nano"]
+    monkeypatch.setitem(sizes.ENCODERS, "nano", replace(nano, heads=nano.heads // 2))
+    facts = features.extract("kvasir", small(raw), encoder, tmp_path, extracted / "scratch")
     assert facts["cached"] == 0
 
 

@@ -13,9 +13,14 @@ import torch
 
 from unisurg.evaluation import probe, store
 from unisurg.evaluation.store import Index, StoredCase
+from unisurg.settings import Epochs
 
 DIM, CLASSES = 16, 3
 PARTS = {"train": 5, "val": 2, "test": 4}
+
+
+def epochs(count: int) -> Epochs:
+    return Epochs(phase=count, segmentation=count)
 
 
 @pytest.fixture
@@ -24,10 +29,11 @@ def quick(settings):
     small = settings.probe.model_copy(
         update={
             "seeds": (0, 1),
-            "epochs": 4,
+            "epochs": epochs(4),
             "batch": 16,
             "depth": 0,
             "heads": 2,
+            "view": ("tokens",),
             "lr": (1e-3, 3e-2),
             "weight_decay": (0.01, 0.1),
             "halving": (0.5,),
@@ -151,7 +157,9 @@ def test_other_validation_labels_do_change_the_choice(quick, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("task", ["phase", "segmentation"])
 def test_an_encoder_that_knows_beats_one_that_does_not(task: str, quick, tmp_path: Path) -> None:
-    longer = quick.probe.model_copy(update={"epochs": 40, "batch": 32 if task == "phase" else 2})
+    longer = quick.probe.model_copy(
+        update={"epochs": epochs(40), "batch": 32 if task == "phase" else 2}
+    )
     root = write(tmp_path / "features", index(task))
     results = run(root, quick.model_copy(update={"probe": longer}), tmp_path)
     main = results["main"]
@@ -233,7 +241,9 @@ def test_losses_and_validation_scores_are_reported_per_encoder_and_seed(
 
 
 def test_the_worse_half_of_the_grid_is_dropped_and_one_is_always_kept() -> None:
-    runners = [probe.Runner(probe.Hyper(lr, 0.0), torch.nn.Identity(), None) for lr in range(5)]  # type: ignore[arg-type]
+    runners = [
+        probe.Runner(probe.Hyper("tokens", lr, 0.0), torch.nn.Identity(), None) for lr in range(5)
+    ]  # type: ignore[arg-type]
     ratings = dict(zip(map(id, (r.head for r in runners)), [0.1, 0.5, 0.3, 0.5, 0.2], strict=True))
     kept = probe.better_half(runners, lambda head: ratings[id(head)])
     assert [runner.hyper.lr for runner in kept] == [1, 3]
@@ -244,13 +254,38 @@ def test_heads_side_by_side_learn_what_each_learns_alone(quick, tmp_path: Path) 
     data = store.read(write(tmp_path / "features", index("phase")))
     task = probe.make_task(data, quick.probe)
     samples = probe.Samples.of(data.cases("train"), "pretrained")
-    hypers = [probe.Hyper(1e-3, 0.1), probe.Hyper(1e-2, 0.0)]
+    hypers = [probe.Hyper("tokens", 1e-3, 0.1), probe.Hyper("change", 1e-2, 0.0)]
 
     def train(grid: list[probe.Hyper]) -> list[probe.Runner]:
         return probe.fit(task, samples, grid, quick.probe, 0, lambda step, values: None, None)
 
     for together, hyper in zip(train(hypers), hypers, strict=True):
         assert torch.equal(weights(together.head), weights(train([hyper])[0].head))
+
+
+def test_what_shows_in_change_alone_is_learnt_by_the_view_that_shows_it(
+    quick, tmp_path: Path
+) -> None:
+    """The class is how often a large, random scene flips; its sign says nothing."""
+    root = write(tmp_path / "features", index("phase"))
+    for path in (root / "pretrained").iterdir():
+        rng = np.random.default_rng([*path.stem.encode()])
+        with np.load(store.truth_path(root, path.stem)) as truth:
+            labels = truth["labels"]
+        scene = 5 * rng.normal(size=(1, 1, 1, 2, DIM))
+        steps = np.arange(8)
+        turns = np.stack([steps * label // 2 for label in labels])
+        flips = (-1.0) ** turns[:, :, None, None, None]
+        moving = 0.3 * flips * rng.choice([-1, 1], (len(labels), 1, 1, 1, 1))
+        np.save(path, (scene + moving + np.zeros((1, 8, 1, 2, DIM))).astype(np.float16))
+    longer = {"lr": (1e-3,), "weight_decay": (0.01,), "epochs": epochs(30)}
+    found = {}
+    for views in (("tokens",), ("tokens", "change")):
+        update = {"view": views, **longer}
+        asked = quick.model_copy(update={"probe": quick.probe.model_copy(update=update)})
+        found[views[-1]] = choice(root, asked)
+    assert found["change"].hyper.view == "change"
+    assert found["change"].score > found["tokens"].score + 0.2
 
 
 def test_a_refit_keeps_the_choice_and_learns_from_validation_cases_too(

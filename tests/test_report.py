@@ -101,6 +101,11 @@ def test_the_headline_gives_the_difference_its_interval_and_every_seed(page: Pag
     assert "ahead in 3 of 3 seeds" in page.text
 
 
+def test_what_every_seed_chose_stands_with_its_validation_score(page: Page) -> None:
+    assert "What was chosen on validation cases" in page.text
+    assert "pretrained 2 change 0.001 0.05 0.43125" in page.text
+
+
 def test_embedded_results_are_said_not_to_compare_with_published_ones(page: Page) -> None:
     assert "Embedded Cholec80" in page.text
     assert "cannot be compared" in page.text

@@ -39,7 +39,7 @@ def test_a_value_out_of_range_is_an_error(tmp_path):
 
 
 def test_all_mistakes_are_told_at_once(tmp_path):
-    path = changed(tmp_path, lambda raw: raw["probe"].update(epochs=0, depth="deep"))
+    path = changed(tmp_path, lambda raw: raw["probe"].update(epochs={"phase": 0}, depth="deep"))
     with pytest.raises(SettingsError) as error:
         load(path)
     assert "probe.epochs" in str(error.value)

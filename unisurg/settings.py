@@ -132,15 +132,24 @@ class Features(Section):
     batch: Positive
     dtype: Literal["float16", "float32"]
     grid: NonNegative
+    fit_every_s: Positive
     random_encoders: NonNegative
+
+
+class Epochs(Section):
+    """One number per family of tasks."""
+
+    phase: Positive
+    segmentation: Positive
 
 
 class Probe(Section):
     seeds: tuple[int, ...]
-    epochs: Positive
+    epochs: Epochs
     batch: Positive
     depth: NonNegative
     heads: Positive
+    view: tuple[Literal["tokens", "change"], ...]
     lr: tuple[PositiveFloat, ...]
     weight_decay: tuple[NonNegativeFloat, ...]
     halving: tuple[Share, ...]

@@ -13,7 +13,9 @@ import math
 import os
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from unisurg.evaluation import frames, store
 from unisurg.models.checkpoints import encoder_digest, load_encoder, random_encoder
 from unisurg.models.encoder import VisionTransformer
 from unisurg.models.normalise import to_input
+from unisurg.models.sizes import encoder_size
 from unisurg.progress import track
 from unisurg.settings import Settings
 
@@ -54,23 +57,49 @@ class Extraction:
         """Pictures keep all tokens, for the mask decoder."""
         return self.settings.features.grid if find(self.benchmark).unit == "video" else 0
 
+    def every_s(self, case: Case) -> int:
+        """Seconds between two clips of a case: 1 in a test; neighbours are nearly alike."""
+        return 1 if case.split == "test" else self.settings.features.fit_every_s
+
     @property
     def device(self) -> torch.device:
         return next(self.encoders[store.PRETRAINED].parameters()).device
 
-    def cached(self, sha256: str, variant: str) -> Path:
+    def normalised(self, task: Extract) -> Path:
+        """The video of a case, normalised as the pretraining corpus is."""
+        assert isinstance(task.case, VideoCase)
+        fps = self.settings.benchmarks[self.benchmark].fps
+        return frames.normalised(
+            task.case.video, task.sha256, fps, self.settings.curate, self.scratch
+        )
+
+    def cached(self, key: str, variant: str) -> Path:
         """Where the tokens of a case, by the digest of its bytes and labels, are kept."""
         wanted, curate = self.settings.benchmarks[self.benchmark], self.settings.curate
         transform = {
             "rules": RULES,
             "tubelet": self.tubelet,
+            "size": asdict(encoder_size(self.encoders[store.PRETRAINED].size)),
             "clip": [wanted.frames, wanted.fps, wanted.size_px],
             "video": [curate.short_side_px, curate.quality_crf],
             "features": [self.grid, self.settings.features.dtype],
         }
-        text = json.dumps([sha256, self.digests[variant], transform], sort_keys=True)
+        text = json.dumps([key, self.digests[variant], transform], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
         return self.scratch / "tokens" / digest[:2] / f"{digest}.npy"
+
+
+@dataclass(frozen=True)
+class Extract:
+    """One case, the digest of its file, and where its tokens lie by variant once they are made."""
+
+    case: Case
+    sha256: str
+    cached: dict[str, Path]
+
+    @property
+    def missing(self) -> dict[str, Path]:
+        return {variant: path for variant, path in self.cached.items() if not path.exists()}
 
 
 def extract(
@@ -96,9 +125,11 @@ def extract(
     job = Extraction(settings, name, encoders, digests, scratch)
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
+    tasks = [_task(job, case) for case in cases]
+    _normalise(job, tasks)
     stored, encoded = [], 0
-    for case in track(cases, f"features of {name}"):
-        row, fresh = _extract_case(job, case, output)
+    for task in track(tasks, f"features of {name}"):
+        row, fresh = _extract_case(job, task, output)
         stored.append(row)
         encoded += fresh
     store.write_index(output, _index(job), stored)
@@ -137,30 +168,47 @@ def _encoders(settings: Settings, pretrained: Path) -> dict[str, VisionTransform
     return {variant: module.eval().to(device) for variant, module in encoders.items()}
 
 
-def _extract_case(job: Extraction, case: Case, output: Path) -> tuple[store.StoredCase, int]:
+def _task(job: Extraction, case: Case) -> Extract:
+    if isinstance(case, VideoCase):
+        sha256 = frames.file_sha256(case.video)
+        key = f"{sha256}-{len(case.labels)}-{job.every_s(case)}"
+    else:
+        sha256 = key = frames.file_sha256(case.image)
+    return Extract(case, sha256, {variant: job.cached(key, variant) for variant in job.encoders})
+
+
+def _normalise(job: Extraction, tasks: Sequence[Extract]) -> None:
+    """Normalise the videos that have to be encoded, `curate.workers` side by side."""
+    videos = [task for task in tasks if task.missing and isinstance(task.case, VideoCase)]
+    with ThreadPoolExecutor(job.settings.curate.workers) as pool:
+        futures = [pool.submit(job.normalised, task) for task in videos]
+        try:
+            for future in track(as_completed(futures), "normalised videos", total=len(futures)):
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _extract_case(job: Extraction, task: Extract, output: Path) -> tuple[store.StoredCase, int]:
     """Put one case into the output; returns its row and how many encoders had to run."""
-    source = case.video if isinstance(case, VideoCase) else case.image
-    sha256 = frames.file_sha256(source)
-    key = f"{sha256}-{len(case.labels)}" if isinstance(case, VideoCase) else sha256
-    cached = {variant: job.cached(key, variant) for variant in job.encoders}
-    missing = {variant: path for variant, path in cached.items() if not path.exists()}
+    case, missing = task.case, task.missing
     if missing:
-        _encode(job, _clips(job, case, sha256), missing)
-    for variant, path in cached.items():
+        _encode(job, _clips(job, task), missing)
+    for variant, path in task.cached.items():
         _link(path, store.tokens_path(output, variant, case.case))
-    store.write_truth(output, case.case, **_truth(case))
+    store.write_truth(output, case.case, **_truth(job, case))
     return store.StoredCase(output, case.case, case.split), len(missing)
 
 
-def _clips(job: Extraction, case: Case, sha256: str) -> frames.Clips:
-    wanted = job.settings.benchmarks[job.benchmark]
+def _clips(job: Extraction, task: Extract) -> frames.Clips:
+    wanted, case = job.settings.benchmarks[job.benchmark], task.case
     if isinstance(case, PictureCase):
         return frames.picture_clip(case.image, wanted.frames, wanted.size_px)
-    clip = frames.normalised(case.video, sha256, wanted.fps, job.settings.curate, job.scratch)
     return frames.video_clips(
-        clip,
+        job.normalised(task),
         case.video,
         seconds=len(case.labels),
+        every=job.every_s(case),
         frames=wanted.frames,
         size_px=wanted.size_px,
         multiple=job.tubelet[1],
@@ -168,9 +216,9 @@ def _clips(job: Extraction, case: Case, sha256: str) -> frames.Clips:
     )
 
 
-def _truth(case: Case) -> dict[str, np.ndarray]:
+def _truth(job: Extraction, case: Case) -> dict[str, np.ndarray]:
     if isinstance(case, VideoCase):
-        return {"labels": case.labels}
+        return {"labels": case.labels[:: job.every_s(case)]}
     image = {"image": read_picture(case.image)} if case.split == "test" else {}
     return {"mask": read_mask(case.mask), **image}
 

@@ -60,9 +60,16 @@ class Clips:
 
 
 def video_clips(
-    clip: Path, source: Path, seconds: int, frames: int, size_px: int, multiple: int, batch: int
+    clip: Path,
+    source: Path,
+    seconds: int,
+    every: int,
+    frames: int,
+    size_px: int,
+    multiple: int,
+    batch: int,
 ) -> Clips:
-    """A causal clip of `frames` frames for every labelled second of a normalised video.
+    """A causal clip of `frames` frames for each `every`-th labelled second of a normalised video.
 
     Raises:
         BenchmarkError: labels and the video `source` differ by more than LABEL_TOLERANCE_S.
@@ -75,7 +82,7 @@ def video_clips(
             f"lasts {length_s:.0f} s but has labels for {seconds} s",
             "the annotation is of another video, or the video is cut: restore the pair",
         )
-    windows = [_window(t, frames, reader.fps, len(reader)) for t in range(seconds)]
+    windows = [_window(t, frames, reader.fps, len(reader)) for t in range(0, seconds, every)]
     height, width = reader.read(np.array([0])).shape[1:3]
     size = whole_frame(height, width, size_px, multiple)
     return Clips(reader.read, np.array(windows), size, batch)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from unisurg.benchmarks.base import PARTS
 from unisurg.evaluation import statistics, store
 from unisurg.evaluation.store import PRETRAINED, Store, StoredCase
+from unisurg.evaluation.views import View, ViewName, views_for
 from unisurg.settings import Probe, Settings
 from unisurg.tasks.base import Loss, Task
 from unisurg.tasks.phase import PhaseTask
@@ -38,6 +39,7 @@ Tables = dict[str, np.ndarray]
 class Hyper:
     """One point of the grid of hyper-parameters."""
 
+    view: ViewName
     lr: float
     weight_decay: float
 
@@ -68,6 +70,11 @@ class Samples:
 
     def __len__(self) -> int:
         return sum(len(array) for array in self.tokens)
+
+    def batches(self) -> Iterator[Tensor]:
+        """All samples in order, `PREDICT_BATCH` at a time."""
+        ids = np.arange(len(self))
+        return map(self.batch, np.split(ids, range(PREDICT_BATCH, len(ids), PREDICT_BATCH)))
 
     def batch(self, ids: np.ndarray) -> Tensor:
         """Tokens (B, N, D) float32 of samples counted through all cases."""
@@ -149,11 +156,13 @@ def choose(
             task.tables(held_out.truths, predict(task, head, held_out))[data.index.main]
         )
 
-    hypers = [Hyper(lr, decay) for lr, decay in itertools.product(probe.lr, probe.weight_decay)]
-    runners = fit(task, Samples.of(train, variant), hypers, probe, seed, on_epoch, judge)
+    known = Samples.of(train, variant)
+    views = views_for(probe.view, known.grid)
+    hypers = list(itertools.starmap(Hyper, itertools.product(views, probe.lr, probe.weight_decay)))
+    runners = fit(task, known, hypers, probe, seed, on_epoch, judge)
     scores = [judge(runner.head) for runner in runners]
     best = runners[int(np.argmax(scores))]
-    on_epoch(probe.epochs, {"val_main": max(scores)})
+    on_epoch(epochs_of(task, probe), {"val_main": max(scores)})
     if not data.index.refit:
         return Chosen(best.hyper, best.head, max(scores))
     both = Samples.of(train + val, variant)
@@ -181,17 +190,22 @@ def fit(
 ) -> list[Runner]:
     """Train the points of the grid side by side: each batch is read once for all of them.
 
-    All heads start from the same weights. AdamW, cosine to 0 without warm-up, decay on matrices
-    only. After each share `probe.halving` of the epochs, the half that `judge` rates lower is
-    dropped (successive halving); without a judge nothing is. Deterministic in samples, settings
+    All heads of a view start from the same weights. AdamW, cosine to 0 without warm-up, decay on
+    matrices only. After each share `probe.halving` of the epochs, the half that `judge` rates lower
+    is dropped (successive halving); without a judge nothing is. Deterministic in samples, settings
     and seed.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     targets = task.targets(samples.truths).to(device)
     loss = task.loss(targets)
-    runners = [_runner(task, samples, hyper, seed, device) for hyper in hypers]
-    rungs = {round(share * probe.epochs) for share in probe.halving}
-    for epoch in range(probe.epochs):
+    views = {
+        name: View(name, samples.dim, samples.grid).fit(samples.batches()).to(device)
+        for name in dict.fromkeys(hyper.view for hyper in hypers)
+    }
+    runners = [_runner(task, views[hyper.view], hyper, seed) for hyper in hypers]
+    epochs = epochs_of(task, probe)
+    rungs = {round(share * epochs) for share in probe.halving}
+    for epoch in range(epochs):
         if judge is not None and epoch in rungs:
             runners = better_half(runners, judge)
         order = np.random.default_rng([seed, epoch]).permutation(len(samples))
@@ -199,7 +213,7 @@ def fit(
         losses = np.zeros(len(runners))
         for done, ids in enumerate(batches):
             tokens, wanted = samples.batch(ids).to(device), targets[ids]
-            factor = cosine(epoch + done / len(batches), probe.epochs)
+            factor = cosine(epoch + done / len(batches), epochs)
             for i, runner in enumerate(runners):
                 losses[i] += _step(runner, factor, loss, tokens, wanted) * len(ids)
         on_epoch(epoch, {"train_loss": float(losses.min() / len(samples))})
@@ -229,15 +243,20 @@ def predict(task: Task, head: nn.Module, samples: Samples) -> list[np.ndarray]:
     return found
 
 
+def epochs_of(task: Task, probe: Probe) -> int:
+    """How long heads of the task's family train."""
+    return int(getattr(probe.epochs, task.family))
+
+
 def cosine(epoch: float, epochs: int) -> float:
     """Factor of the learning rate: 1 at the start, 0 after `epochs`."""
     return 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
-def _runner(task: Task, samples: Samples, hyper: Hyper, seed: int, device: str) -> Runner:
+def _runner(task: Task, view: View, hyper: Hyper, seed: int) -> Runner:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        head = task.head(samples.dim, samples.grid).to(device)
+        head = nn.Sequential(view, task.head(view.width, view.grid).to(view.mean.device))
     matrices = [p for p in head.parameters() if p.ndim > 1]
     vectors = [p for p in head.parameters() if p.ndim <= 1]
     groups = [
@@ -317,7 +336,7 @@ def _results(
     return results
 
 
-def _facts(chosen: Chosen) -> dict[str, float]:
+def _facts(chosen: Chosen) -> dict[str, str | float]:
     return {**asdict(chosen.hyper), "val": chosen.score}
 
 

@@ -15,6 +15,10 @@ Grid = tuple[int, int, int]
 class Task(Protocol):
     """Head, loss and metrics of one family. A case is a video of S clips, or a picture (S = 1)."""
 
+    @property
+    def family(self) -> str:
+        """Name of the family, by which `probe.epochs` is looked up."""
+
     def head(self, dim: int, grid: Grid) -> nn.Module:
         """A fresh head: tokens (B, N, dim) -> logits; `grid` is (t, h, w) with N = t * h * w."""
 

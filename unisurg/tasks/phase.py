@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ class PhaseTask:
     depth: int
     heads: int
     relaxed: bool
+    family: ClassVar[str] = "phase"
 
     def head(self, dim: int, grid: Grid) -> nn.Module:
         return AttentiveProbe(dim, self.classes, self.depth, self.heads)

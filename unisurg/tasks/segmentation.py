@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ class SegmentationTask:
     """
 
     size_px: int
+    family: ClassVar[str] = "segmentation"
 
     def head(self, dim: int, grid: Grid) -> nn.Module:
         return MaskDecoder(dim, grid)

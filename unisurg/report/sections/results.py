@@ -77,7 +77,23 @@ def _result_tables(benchmark: str, facts: Json, inputs: Inputs) -> list[Block]:
         f" interval over test {unit}s."
     )
     table = Table(head, rows, caption, frozenset({1, 2, 3}), frozenset({0}))
-    return [table, *_published(benchmark, inputs)]
+    return [table, _choices(facts), *_published(benchmark, inputs)]
+
+
+def _choices(facts: Json) -> Fold:
+    """The head that each seed kept, with its score on validation cases."""
+    rows = [
+        [
+            encoder,
+            seed,
+            *(f"{value:g}" if name != "view" else value for name, value in kept.items()),
+        ]
+        for encoder, of_seeds in facts["chosen"].items()
+        for seed, kept in of_seeds.items()
+    ]
+    head = ["encoder", "seed", "view", "learning rate", "weight decay", "score on validation cases"]
+    table = Table(head, rows, numeric=frozenset({1, 3, 4, 5}), narrow=True)
+    return Fold("What was chosen on validation cases", [table])
 
 
 def _published(benchmark: str, inputs: Inputs) -> list[Block]:
