@@ -53,7 +53,7 @@ def test_change_is_the_way_moved_since_the_step_before_at_the_same_place() -> No
     assert not moved[:, :5].any()
 
 
-def test_the_head_of_another_clip_is_not_asked() -> None:
+def test_the_view_of_a_clip_depends_on_that_clip_alone() -> None:
     view = View("change", 6, GRID).fit([clips()])
     tokens = clips(batch=3)
     assert torch.allclose(view(tokens)[1:2], view(tokens[1:2]))

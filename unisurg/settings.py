@@ -136,6 +136,9 @@ class Features(Section):
     random_encoders: NonNegative
 
 
+ViewName = Literal["tokens", "change"]
+
+
 class Epochs(Section):
     """One number per family of tasks."""
 
@@ -149,7 +152,7 @@ class Probe(Section):
     batch: Positive
     depth: NonNegative
     heads: Positive
-    view: tuple[Literal["tokens", "change"], ...]
+    view: tuple[ViewName, ...]
     lr: tuple[PositiveFloat, ...]
     weight_decay: tuple[NonNegativeFloat, ...]
     halving: tuple[Share, ...]

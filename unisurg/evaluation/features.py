@@ -14,7 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,13 +65,10 @@ class Extraction:
     def device(self) -> torch.device:
         return next(self.encoders[store.PRETRAINED].parameters()).device
 
-    def normalised(self, task: Extract) -> Path:
+    def normalised(self, case: VideoCase, sha256: str) -> Path:
         """The video of a case, normalised as the pretraining corpus is."""
-        assert isinstance(task.case, VideoCase)
         fps = self.settings.benchmarks[self.benchmark].fps
-        return frames.normalised(
-            task.case.video, task.sha256, fps, self.settings.curate, self.scratch
-        )
+        return frames.normalised(case.video, sha256, fps, self.settings.curate, self.scratch)
 
     def cached(self, key: str, variant: str) -> Path:
         """Where the tokens of a case, by the digest of its bytes and labels, are kept."""
@@ -90,7 +87,7 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class Extract:
+class Entry:
     """One case, the digest of its file, and where its tokens lie by variant once they are made."""
 
     case: Case
@@ -125,11 +122,11 @@ def extract(
     job = Extraction(settings, name, encoders, digests, scratch)
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    tasks = [_task(job, case) for case in cases]
-    _normalise(job, tasks)
+    entries = [_entry(job, case) for case in cases]
+    _normalise(job, entries)
     stored, encoded = [], 0
-    for task in track(tasks, f"features of {name}"):
-        row, fresh = _extract_case(job, task, output)
+    for entry in track(entries, f"features of {name}"):
+        row, fresh = _extract_case(job, entry, output)
         stored.append(row)
         encoded += fresh
     store.write_index(output, _index(job), stored)
@@ -168,44 +165,48 @@ def _encoders(settings: Settings, pretrained: Path) -> dict[str, VisionTransform
     return {variant: module.eval().to(device) for variant, module in encoders.items()}
 
 
-def _task(job: Extraction, case: Case) -> Extract:
+def _entry(job: Extraction, case: Case) -> Entry:
     if isinstance(case, VideoCase):
         sha256 = frames.file_sha256(case.video)
         key = f"{sha256}-{len(case.labels)}-{job.every_s(case)}"
     else:
         sha256 = key = frames.file_sha256(case.image)
-    return Extract(case, sha256, {variant: job.cached(key, variant) for variant in job.encoders})
+    return Entry(case, sha256, {variant: job.cached(key, variant) for variant in job.encoders})
 
 
-def _normalise(job: Extraction, tasks: Sequence[Extract]) -> None:
+def _normalise(job: Extraction, entries: Sequence[Entry]) -> None:
     """Normalise the videos that have to be encoded, `curate.workers` side by side."""
-    videos = [task for task in tasks if task.missing and isinstance(task.case, VideoCase)]
     with ThreadPoolExecutor(job.settings.curate.workers) as pool:
-        futures = [pool.submit(job.normalised, task) for task in videos]
+        futures = [
+            pool.submit(job.normalised, entry.case, entry.sha256)
+            for entry in entries
+            if isinstance(entry.case, VideoCase) and entry.missing
+        ]
         try:
-            for future in track(as_completed(futures), "normalised videos", total=len(futures)):
+            # In order, so that of several unreadable videos the first is named, on every run.
+            for future in track(futures, "normalised videos"):
                 future.result()
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _extract_case(job: Extraction, task: Extract, output: Path) -> tuple[store.StoredCase, int]:
+def _extract_case(job: Extraction, entry: Entry, output: Path) -> tuple[store.StoredCase, int]:
     """Put one case into the output; returns its row and how many encoders had to run."""
-    case, missing = task.case, task.missing
+    case, missing = entry.case, entry.missing
     if missing:
-        _encode(job, _clips(job, task), missing)
-    for variant, path in task.cached.items():
+        _encode(job, _clips(job, entry), missing)
+    for variant, path in entry.cached.items():
         _link(path, store.tokens_path(output, variant, case.case))
     store.write_truth(output, case.case, **_truth(job, case))
     return store.StoredCase(output, case.case, case.split), len(missing)
 
 
-def _clips(job: Extraction, task: Extract) -> frames.Clips:
-    wanted, case = job.settings.benchmarks[job.benchmark], task.case
+def _clips(job: Extraction, entry: Entry) -> frames.Clips:
+    wanted, case = job.settings.benchmarks[job.benchmark], entry.case
     if isinstance(case, PictureCase):
         return frames.picture_clip(case.image, wanted.frames, wanted.size_px)
     return frames.video_clips(
-        job.normalised(task),
+        job.normalised(case, entry.sha256),
         case.video,
         seconds=len(case.labels),
         every=job.every_s(case),

@@ -71,9 +71,8 @@ class Samples:
     def __len__(self) -> int:
         return sum(len(array) for array in self.tokens)
 
-    def batches(self) -> Iterator[Tensor]:
-        """All samples in order, `PREDICT_BATCH` at a time."""
-        ids = np.arange(len(self))
+    def batches(self, ids: np.ndarray) -> Iterator[Tensor]:
+        """Tokens of samples in the order of `ids`, `PREDICT_BATCH` at a time."""
         return map(self.batch, np.split(ids, range(PREDICT_BATCH, len(ids), PREDICT_BATCH)))
 
     def batch(self, ids: np.ndarray) -> Tensor:
@@ -198,8 +197,9 @@ def fit(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     targets = task.targets(samples.truths).to(device)
     loss = task.loss(targets)
+    everything = np.arange(len(samples))
     views = {
-        name: View(name, samples.dim, samples.grid).fit(samples.batches()).to(device)
+        name: View(name, samples.dim, samples.grid).fit(samples.batches(everything)).to(device)
         for name in dict.fromkeys(hyper.view for hyper in hypers)
     }
     runners = [_runner(task, views[hyper.view], hyper, seed) for hyper in hypers]
@@ -237,8 +237,7 @@ def predict(task: Task, head: nn.Module, samples: Samples) -> list[np.ndarray]:
     found = []
     for case, truth in enumerate(samples.truths):
         ids = np.arange(first[case], first[case + 1])
-        pieces = np.split(ids, range(PREDICT_BATCH, len(ids), PREDICT_BATCH))
-        logits = torch.cat([head(samples.batch(piece).to(device)) for piece in pieces])
+        logits = torch.cat([head(tokens.to(device)) for tokens in samples.batches(ids)])
         found.append(task.predict(logits, truth))
     return found
 

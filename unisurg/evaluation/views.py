@@ -10,14 +10,13 @@ pretrained ones share a large common offset that drowns what tells tokens apart.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from unisurg.settings import ViewName
 from unisurg.tasks.base import Grid
 
-ViewName = Literal["tokens", "change"]
 SMALLEST = 1e-6  # deviation of a feature that does not vary
 
 

@@ -86,7 +86,8 @@ def _choices(facts: Json) -> Fold:
         [
             encoder,
             seed,
-            *(f"{value:g}" if name != "view" else value for name, value in kept.items()),
+            kept["view"],
+            *(f"{kept[name]:g}" for name in ("lr", "weight_decay", "val")),
         ]
         for encoder, of_seeds in facts["chosen"].items()
         for seed, kept in of_seeds.items()
