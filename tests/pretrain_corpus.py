@@ -1,13 +1,22 @@
-"""A curated corpus of seconds, as `unisurg curate` would write it: a bright square over texture."""
+"""A curated corpus of seconds, as `unisurg curate` would write it, and short runs on it."""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+import torch
 
 from unisurg.corpus.manifest import MANIFEST_COLUMNS, write_manifest
+from unisurg.pretrain.trainer import train
+from unisurg.pretrain.world import World
+from unisurg.settings import Model, Pretrain, Settings
 
 SIDE = 64
 VIDEOS = {"north": ("alpha", 20), "south": ("beta", 14), "short": ("beta", 3)}
@@ -57,3 +66,49 @@ def write_clip(path: Path, pictures: np.ndarray) -> None:
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+
+
+def small_settings(settings: Settings) -> Pretrain:
+    """Six steps of two clips of four frames."""
+    return settings.pretrain.model_copy(
+        update={
+            "frames": 4,
+            "size_px": 48,
+            "batch": 2,
+            "steps": 6,
+            "warmup_steps": 2,
+            "checkpoint_every": 2,
+            "health_every": 2,
+            "knn_clips": 6,
+        }
+    )
+
+
+def run(corpus: Path, folder: Path, settings: Pretrain, model: Model, **options: Any) -> dict:
+    """One process trains on `corpus` into `folder`."""
+    given = {"seed": 0, "start_from": None, "on_metrics": lambda step, values: None} | options
+    world = World(0, 1, torch.device("cpu"))
+    return train(store=corpus, settings=settings, model=model, output=folder, world=world, **given)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "encoder" / "encoder.safetensors").read_bytes()
+
+
+def in_process(function: Callable[..., None], *arguments: object) -> int:
+    """Call in a process of its own; returns its exit code."""
+    child = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    child.start()
+    child.join()
+    assert child.exitcode is not None
+    return child.exitcode
+
+
+def killed_at(step: int, corpus: Path, folder: Path, settings: Pretrain, model: Model) -> None:
+    """Train in this process and die at `step` as if the power had failed."""
+
+    def kill(now: int, values: dict[str, float]) -> None:
+        if now == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run(corpus, folder, settings, model, on_metrics=kill)

@@ -85,12 +85,14 @@ def write_pretraining(log: Path, steps: int, rng: np.random.Generator) -> None:
     step = np.arange(steps)
     fall = np.exp(-step / (0.3 * steps))
     history = pd.DataFrame({"step": step, "lr": 1e-3 * fall, "ema": 0.998, "clips_per_s": 30.0})
+    history["waiting"] = 0.01 * rng.random(steps)
     for name, low in (("loss", 0.5), ("motion", 0.4), ("affinity", 0.9), ("diversity", 0.2)):
         history[name] = low * (1 + fall) + rng.normal(0, 0.03, steps)
     health = step % 50 == 0
     for name, value in (
         ("rank_me", 20 + 40 * (1 - fall)), ("feature_std", 0.6 + 0.3 * fall),
         ("token_cosine", 0.3 + 0.4 * fall), ("temporal_cosine", 0.5 + 0.3 * fall),
+        ("knn_source", 0.9 - 0.5 * fall), ("knn_chance", np.full(steps, 0.4)),
     ):  # fmt: skip
         history[name] = np.where(health, value, np.nan)
     log.mkdir(parents=True)
@@ -99,7 +101,8 @@ def write_pretraining(log: Path, steps: int, rng: np.random.Generator) -> None:
     coarse = np.repeat(rng.random((4, 1, 6, 6)) < 0.8, 8, axis=1)
     motion = np.abs(np.diff(clip.mean(-1), axis=1, prepend=clip[:, :1].mean(-1)))
     motion = motion.reshape(4, 8, 2, 6, 16, 6, 16).mean((2, 4, 6))
-    _save(log / "pictures.npz", {"clip": clip, "mask": coarse, "motion": motion})
+    pca = rng.integers(0, 255, (*motion.shape, 3), dtype=np.uint8)
+    _save(log / "pictures.npz", {"clip": clip, "mask": coarse, "motion": motion, "pca": pca})
 
 
 def write_corpus(root: Path) -> None:

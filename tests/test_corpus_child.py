@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,11 +16,13 @@ import psutil
 import pytest
 
 from unisurg.corpus.child import (
+    HEADER,
     Child,
     ChildCrashed,
     ChildFailed,
     ChildOutOfMemory,
     ChildTimeout,
+    _receive,
 )
 
 MEMORY_MIB = 2048
@@ -46,6 +49,29 @@ def test_a_child_that_hangs_deaf_to_signals_is_killed_within_its_limit() -> None
         with pytest.raises(ChildTimeout, match="killed after 1 s"):
             child.call(deeds.hang, {}, 1.0)
         assert 1.0 <= time.monotonic() - start < 10.0
+
+
+def test_an_answer_that_stops_midway_is_not_waited_for_past_the_limit() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(HEADER.pack(100) + b"x" * 40)
+        start = time.monotonic()
+        with pytest.raises(TimeoutError):
+            _receive(ours, start + 0.5)
+        assert 0.5 <= time.monotonic() - start < 5.0
+
+
+def test_what_a_child_keeps_is_given_to_every_later_call() -> None:
+    with Child(MEMORY_MIB) as child:
+        child.keep({"b": 40}, 20.0)
+        assert [child.call(deeds.add, {"a": i}, 20.0) for i in (1, 2)] == [41, 42]
+
+
+def test_an_interrupt_at_the_terminal_is_left_to_the_caller() -> None:
+    with Child(MEMORY_MIB) as child:
+        child.call(deeds.add, {"a": 1, "b": 1}, 20.0)
+        os.kill(child._process.pid, signal.SIGINT)
+        assert child.call(deeds.add, {"a": 1, "b": 2}, 20.0) == 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from unisurg.benchmarks import BenchmarkError
 from unisurg.benchmarks.cholec80 import PHASES
 from unisurg.evaluation import features, frames, store
 from unisurg.evaluation.frames import Clips, whole_frame
-from unisurg.models import sizes
 from unisurg.models.checkpoints import load_encoder, random_encoder, save_encoder
 from unisurg.models.normalise import to_input
 from unisurg.settings import Settings, load
@@ -269,16 +268,14 @@ def test_another_transform_reads_no_old_feature(
 
 
 def test_equal_weights_in_another_network_read_no_old_feature(
-    extracted: Path,
-    raw: Path,
-    encoder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    extracted: Path, raw: Path, encoder: Path, tmp_path: Path
 ) -> None:
     """Two heads or four have the same weights by name and shape, and other features."""
-    nano = sizes.ENCODERS["nano"]
-    monkeypatch.setitem(sizes.ENCODERS, "nano", replace(nano, heads=nano.heads // 2))
-    facts = features.extract("kvasir", small(raw), encoder, tmp_path, extracted / "scratch")
+    other = shutil.copytree(encoder, tmp_path / "encoder")
+    config = json.loads((other / "config.json").read_text())
+    config["size"]["heads"] //= 2
+    (other / "config.json").write_text(json.dumps(config))
+    facts = features.extract("kvasir", small(raw), other, tmp_path / "out", extracted / "scratch")
     assert facts["cached"] == 0
 
 

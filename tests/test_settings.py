@@ -74,3 +74,38 @@ def test_the_second_stage_is_the_first_with_its_own_values_laid_over(settings):
     second = settings.pretrain_second
     assert second.frames == settings.pretrain_long.frames
     assert second.objective == settings.pretrain.objective
+
+
+def test_an_objective_is_named_and_a_name_without_a_row_lists_the_rows():
+    assert (
+        load(ROOT / "params.yaml", ["pretrain.objective=paper"]).pretrain.objective.base_weight == 0
+    )
+    with pytest.raises(SettingsError, match=r"no row 'best' .* paper, dense, vjepa, videomae"):
+        load(ROOT / "params.yaml", ["pretrain.objective=best"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["pretrain.masks.ratio=null", "pretrain.masks.kind=tube"], "kind tube needs a ratio"),
+        (["pretrain.masks.ratio=[0.9, 0.5]"], "the smaller number comes first"),
+        (["pretrain.cooldown_steps=9999"], "cooldown_steps 9999: there are 520 steps"),
+        (["pretrain.accumulate=3"], "batch 8 does not divide into 3 parts"),
+        (
+            ["pretrain.objective=paper", "pretrain.masks.blocks=[{count: 2, scale: 0.5,"
+             " aspect: [1, 1], temporal: 0.5}]"],
+            "follows a position through the clip",
+        ),
+        (
+            ["objectives.vjepa.motion_weight=0"],
+            "objectives.vjepa: every weight is 0, so there is nothing to learn",
+        ),
+        (["objectives.paper.top_k=0"], "objectives.paper: top_k and base_weight are both 0"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_each_other_say_which_and_no_more(overrides, said):
+    with pytest.raises(SettingsError) as caught:
+        load(ROOT / "params.yaml", overrides)
+    lines = str(caught.value).splitlines()
+    assert any(said in line for line in lines)
+    assert all(len(line) < 300 for line in lines)

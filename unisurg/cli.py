@@ -35,6 +35,12 @@ def validate(options: argparse.Namespace, settings: Settings) -> None:
     validate.run(settings, options.input, options.output)
 
 
+def shards(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import shards
+
+    shards.run(settings, options.input, options.output)
+
+
 def pretrain(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import pretrain
 
@@ -63,6 +69,34 @@ def report(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import report
 
     report.run(settings)
+
+
+def weights_import(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import weights
+
+    weights.import_weights(
+        options.source,
+        options.output,
+        options.which,
+        options.heads,
+        options.predictor_heads,
+        options.rotary_dtype,
+        options.encoder_only,
+    )
+
+
+def weights_export(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import weights
+
+    weights.export_weights(
+        options.folder, options.output, options.format, options.size_px, options.frames
+    )
+
+
+def weights_inspect(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import weights
+
+    print(weights.inspect_weights(options.path, options.heads))
 
 
 def ui(options: argparse.Namespace, settings: Settings) -> None:
@@ -101,6 +135,9 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("validate", validate, "check a curated corpus; a broken rule is an error")
     sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"))
     sub.add_argument("--output", type=Path, default=Path("artifacts/validation"))
+    sub = verb("shards", shards, "curated corpus -> the store that pretraining reads")
+    sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"))
+    sub.add_argument("--output", type=Path, default=Path("artifacts/shards"))
     sub = verb("pretrain", pretrain, "curated corpus -> encoder (stage 1)")
     _pretraining_options(sub, "pretrain", start_from=None)
     sub = verb("pretrain_long", pretrain_long, "stage 2: longer clips, from stage 1's weights")
@@ -113,17 +150,66 @@ def parser() -> argparse.ArgumentParser:
     verb("report", report, "everything on one page: reports/index.html")
     sub = verb("synthesize", synthesize, "render the embedded theatre in the official layouts")
     sub.add_argument("--output", type=Path, required=True)
+    _weights_verbs(verbs)
     sub = verb("ui", ui, "open the MLflow pages on the runs of this checkout")
     sub.add_argument("--port", type=int, default=5000)
     return top
 
 
 def _pretraining_options(sub: argparse.ArgumentParser, stage: str, start_from: Path | None) -> None:
-    sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"), help="curated corpus")
+    sub.add_argument(
+        "--input",
+        type=Path,
+        default=Path("artifacts/shards"),
+        help="shards, or a curated corpus [artifacts/shards]",
+    )
     sub.add_argument("--output", type=Path, default=Path("artifacts") / stage)
     sub.add_argument(
-        "--start-from", type=Path, default=start_from, help="folder of an encoder to start from"
+        "--start-from",
+        type=Path,
+        default=start_from,
+        help="weights to start from: an encoder's folder, a published file, a run's checkpoint",
     )
+
+
+def _weights_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Weights in and out; these need no settings."""
+    help = "take published weights in, hand ours out, look at any"
+    group = verbs.add_parser("weights", help=help, description=help)
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, function: Callable[..., None], help: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=help, description=help)
+        sub.set_defaults(function=function)
+        return sub
+
+    heads = "of the encoder's attention, where a .pt is of a size without a name"
+    sub = action("import", weights_import, "V-JEPA 2's or SurgMotion's weights -> our folder")
+    sub.add_argument("source", type=Path, help="a .pt, or a folder of transformers")
+    sub.add_argument("--output", type=Path, required=True)
+    sub.add_argument(
+        "--which",
+        choices=["target_encoder", "encoder"],
+        help="which encoder of a .pt [target_encoder where there is one]",
+    )
+    sub.add_argument("--heads", type=int, help=heads)
+    sub.add_argument("--predictor-heads", type=int, help="likewise, of the predictor's")
+    sub.add_argument("--encoder-only", action="store_true", help="leave the predictor out")
+    sub.add_argument(
+        "--rotary-dtype",
+        choices=["float32", "bfloat16"],
+        default="float32",
+        help="in which the frequencies of positions are built [float32]",
+    )
+    sub = action("export", weights_export, "our folder -> the layout of others")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--format", choices=["transformers", "vjepa2"], required=True)
+    sub.add_argument("--output", type=Path, required=True, help="a folder, or for vjepa2 a .pt")
+    sub.add_argument("--size-px", type=int, help="transformers: side of the pictures to come")
+    sub.add_argument("--frames", type=int, help="transformers: of the clips to come")
+    sub = action("inspect", weights_inspect, "what is in a folder or file of weights")
+    sub.add_argument("path", type=Path)
+    sub.add_argument("--heads", type=int, help=heads)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -131,13 +217,14 @@ def main(arguments: list[str] | None = None) -> int:
     telemetry.switch_off()
     options = parser().parse_args(arguments)
     try:
-        options.function(options, load(options.params, options.set))
+        settings = load(options.params, options.set) if "params" in options else None
+        options.function(options, settings)
     except KeyboardInterrupt:
         print("unisurg: interrupted", file=sys.stderr)
         return 130
     except (ValueError, OSError, RuntimeError) as error:
         if type(error).__module__.startswith("unisurg") or isinstance(error, OSError):
             print(f"unisurg: {error}", file=sys.stderr)
-            return 1
+            return int(getattr(error, "exit_status", 1))
         raise
     return 0

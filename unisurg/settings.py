@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
@@ -66,26 +66,52 @@ class Curate(Section):
 class Model(Section):
     encoder: str
     predictor: str
+    decoder: str
     tubelet: tuple[Positive, Positive, Positive]
     drop_path: Share
+    rotary: Literal["exact", "vjepa2"]
+    rotary_dtype: Literal["float32", "bfloat16"]
+
+
+class Shards(Section):
+    quality: Annotated[int, Field(ge=1, le=100)]
+    shard_mib: Positive
 
 
 class BlockRow(Section):
     count: Positive
     scale: Annotated[float, Field(gt=0, le=1)]
     aspect: tuple[PositiveFloat, PositiveFloat]
+    temporal: Annotated[float, Field(gt=0, le=1)]
 
 
 class Masks(Section):
-    ratio: tuple[Share, Share]
-    blocks: tuple[BlockRow, ...]
+    kind: Literal["multiblock", "tube"]
+    ratio: tuple[Share, Share] | None
+    truncate: Literal["prefix", "random", "none"]
+    blocks: Annotated[tuple[BlockRow, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _tubes_have_a_ratio(self) -> Masks:
+        if self.kind == "tube" and self.ratio is None:
+            raise ValueError("kind tube needs a ratio, as in ratio: [0.75, 0.95]")
+        if self.ratio is not None and self.ratio[0] > self.ratio[1]:
+            raise ValueError(f"ratio {list(self.ratio)}: the smaller number comes first")
+        return self
+
+    @property
+    def through_time(self) -> bool:
+        """Whether a masked position is masked at every time step, so that masks are tubes."""
+        return self.kind == "tube" or all(row.temporal == 1 for row in self.blocks)
 
 
 class Objective(Section):
+    name: str
     motion_weight: NonNegativeFloat
     affinity_weight: NonNegativeFloat
     diversity_weight: NonNegativeFloat
-    top_k: Positive
+    pixel_weight: NonNegativeFloat
+    top_k: NonNegative
     gamma: NonNegativeFloat
     base_weight: NonNegativeFloat
     span: Literal["tubelet", "clip"]
@@ -95,27 +121,69 @@ class Objective(Section):
     compensate_camera: bool
     temperature: PositiveFloat
     diversity_floor: NonNegativeFloat
+    normalise_pixels: bool
+
+    @property
+    def latent(self) -> bool:
+        """Whether an addend compares latents, which takes a predictor and a target encoder."""
+        return self.motion_weight + self.affinity_weight + self.diversity_weight > 0
+
+    @property
+    def pixels(self) -> bool:
+        """Whether pixels are reconstructed, which takes a decoder."""
+        return self.pixel_weight > 0
+
+    @model_validator(mode="after")
+    def _has_an_addend(self) -> Objective:
+        if not (self.latent or self.pixels):
+            raise ValueError("every weight is 0, so there is nothing to learn")
+        if self.motion_weight and not (self.top_k or self.base_weight):
+            raise ValueError("top_k and base_weight are both 0, so no token has a weight")
+        return self
 
 
 class Pretrain(Section):
     frames: Positive
     size_px: Side
     batch: Positive
+    accumulate: Positive
     steps: Positive
     lr: PositiveFloat
     lr_final: NonNegativeFloat
     warmup_steps: NonNegative
+    schedule: Literal["cosine", "constant"]
+    cooldown_steps: NonNegative
     weight_decay: NonNegativeFloat
     grad_clip: PositiveFloat
     ema: Share
     precision: Literal["float32", "bfloat16"]
+    activation_checkpointing: bool
+    compile: bool
+    parallel: Literal["ddp", "fsdp"]
     crop_scale: tuple[Share, Share]
     hflip: bool
-    cache_mib: Positive
+    workers: Positive
+    prefetch: Positive
+    cache_mib: NonNegative
     checkpoint_every: Positive
+    keep_checkpoints: Positive
     health_every: Positive
+    knn_clips: NonNegative
     masks: Masks
     objective: Objective
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Pretrain:
+        if self.objective.span == "clip" and self.objective.latent and not self.masks.through_time:
+            raise ValueError(
+                f"objective {self.objective.name} follows a position through the clip (span: clip):"
+                " masks need kind tube, or temporal 1.0 in every row of blocks"
+            )
+        if self.cooldown_steps > self.steps:
+            raise ValueError(f"cooldown_steps {self.cooldown_steps}: there are {self.steps} steps")
+        if self.batch % self.accumulate:
+            raise ValueError(f"batch {self.batch} does not divide into {self.accumulate} parts")
+        return self
 
 
 class PretrainLong(Section):
@@ -180,6 +248,8 @@ class Settings(Section):
     tracking: Tracking
     curate: Curate
     model: Model
+    shards: Shards
+    objectives: dict[str, Objective]
     pretrain: Pretrain
     pretrain_long: PretrainLong
     features: Features
@@ -190,7 +260,7 @@ class Settings(Section):
     @property
     def pretrain_second(self) -> Pretrain:
         """Stage 2 in full: stage 1 with `pretrain_long` laid over it."""
-        return self.pretrain.model_copy(update=dict(self.pretrain_long))
+        return Pretrain.model_validate({**dict(self.pretrain), **dict(self.pretrain_long)})
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
@@ -210,14 +280,20 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
         raise SettingsError(f"{path}: not valid YAML: {error}") from None
     for override in overrides:
         _override(raw, override)
+    _name_objectives(path, raw)
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, e['loc'])) or '(top)'}: {e['msg']} (found {e['input']!r})"
-            for e in error.errors()
-        ]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError(
+            "\n".join(f"{path}: {_fault(detail)}" for detail in error.errors())
+        ) from None
+
+
+def _fault(detail: Any) -> str:
+    """One broken rule: the key, what was expected, and the value unless it is a whole section."""
+    key = ".".join(map(str, detail["loc"])) or "(top)"
+    found = "" if isinstance(detail["input"], dict | BaseModel) else f" (found {detail['input']!r})"
+    return f"{key}: {detail['msg'].removeprefix('Value error, ')}{found}"
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -232,6 +308,24 @@ def _override(raw: dict[str, Any], override: str) -> None:
             " as in pretrain.steps=20"
         )
     section[last] = yaml.safe_load(value)
+
+
+def _name_objectives(path: Path, raw: Any) -> None:
+    """Give each row of `objectives` its name, and `pretrain.objective` the row that it names."""
+    rows = raw.get("objectives") if isinstance(raw, dict) else None
+    if not isinstance(rows, dict) or not isinstance(raw.get("pretrain"), dict):
+        return  # the missing section is told with all other faults
+    raw["objectives"] = {
+        name: {**row, "name": name} if isinstance(row, dict) else row for name, row in rows.items()
+    }
+    name = raw["pretrain"].get("objective")
+    if isinstance(name, str):
+        if name not in rows:
+            raise SettingsError(
+                f"{path}: pretrain.objective: no row {name!r} in objectives; there are "
+                + ", ".join(rows)
+            )
+        raw["pretrain"]["objective"] = raw["objectives"][name]
 
 
 def digest(section: BaseModel) -> str:

@@ -231,7 +231,7 @@ def track_stage(name: str, settings: Settings, root: Path | None = None) -> Iter
     try:
         yield run
     except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit) or hasattr(error, "exit_status")
         run.close("KILLED" if stopped else "FAILED", error)
         raise
     run.close("FINISHED", None)

@@ -30,7 +30,6 @@ from unisurg.evaluation import frames, store
 from unisurg.models.checkpoints import encoder_digest, load_encoder, random_encoder
 from unisurg.models.encoder import VisionTransformer
 from unisurg.models.normalise import to_input
-from unisurg.models.sizes import encoder_size
 from unisurg.progress import track
 from unisurg.settings import Settings
 
@@ -73,10 +72,12 @@ class Extraction:
     def cached(self, key: str, variant: str) -> Path:
         """Where the tokens of a case, by the digest of its bytes and labels, are kept."""
         wanted, curate = self.settings.benchmarks[self.benchmark], self.settings.curate
+        encoder = self.encoders[variant]
         transform = {
             "rules": RULES,
             "tubelet": self.tubelet,
-            "size": asdict(encoder_size(self.encoders[store.PRETRAINED].size)),
+            "size": asdict(encoder.size),
+            "rotary": [encoder.rotary, encoder.rotary_dtype],
             "clip": [wanted.frames, wanted.fps, wanted.size_px],
             "video": [curate.short_side_px, curate.quality_crf],
             "features": [self.grid, self.settings.features.dtype],

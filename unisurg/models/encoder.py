@@ -12,9 +12,16 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from unisurg.models.blocks import initialise, make_blocks
-from unisurg.models.positions import Grid, rotary_table, take_positions
-from unisurg.models.sizes import encoder_size
+from unisurg.models.blocks import NORM_EPS, initialise, make_blocks, run_block
+from unisurg.models.positions import (
+    Grid,
+    Rotary,
+    RotaryDtype,
+    Turns,
+    rotary_table,
+    take_positions,
+)
+from unisurg.models.sizes import Size, encoder_size
 
 CHANNELS = 3
 
@@ -23,22 +30,35 @@ class VisionTransformer(nn.Module):
     """Clip in, one token per tubelet out.
 
     Args:
-        size: name of a row of `sizes.ENCODERS`.
+        size: name of a row of `sizes.ENCODERS`, or a row.
         tubelet: frames, height and width in pixels of one token.
         drop_path: largest rate of stochastic depth, reached in the last block; 0 switches it off.
+        rotary: convention of the positions, see `positions`.
+        rotary_dtype: in which their frequencies are built.
+        checkpointing: compute a block's activations anew in the backward pass, to save memory.
     """
 
-    def __init__(self, size: str, tubelet: Sequence[int], drop_path: float) -> None:
+    def __init__(
+        self,
+        size: str | Size,
+        tubelet: Sequence[int],
+        drop_path: float,
+        rotary: Rotary = "exact",
+        rotary_dtype: RotaryDtype = "float32",
+        checkpointing: bool = False,
+    ) -> None:
         super().__init__()
-        row = encoder_size(size)
+        row = encoder_size(size) if isinstance(size, str) else size
         frames, height, width = tubelet
-        self.size = size
+        self.size = row
         self.tubelet: Grid = (frames, height, width)
         self.embed_dim = row.dim
-        self.head_dim = row.head_dim
+        self.rotary: Rotary = rotary
+        self.rotary_dtype: RotaryDtype = rotary_dtype
+        self.checkpointing = checkpointing
         self.embed = nn.Linear(CHANNELS * frames * height * width, row.dim)
         self.blocks = make_blocks(row, drop_path)
-        self.norm = nn.LayerNorm(row.dim)
+        self.norm = nn.LayerNorm(row.dim, eps=NORM_EPS)
         initialise(self, self.blocks)
 
     def grid(self, frames: int, height: int, width: int) -> Grid:
@@ -57,19 +77,26 @@ class VisionTransformer(nn.Module):
         t, h, w = (length // step for length, step in zip(clip, self.tubelet, strict=True))
         return t, h, w
 
-    def forward(self, clip: Tensor, keep: Tensor | None = None) -> Tensor:
+    def forward(
+        self, clip: Tensor, keep: Tensor | None = None, valid: Tensor | None = None
+    ) -> Tensor:
         """Encode a clip, or only some of its tubelets.
 
         Args:
             clip: normalised float `(B, 3, T, H, W)`, see `normalise.to_input`.
             keep: token indices `(B, K)`; without it all `N = t * h * w` tokens are encoded.
+            valid: bool `(B, K)`, False where `keep` is padding: any index, whose token the others
+                do not see and whose output means nothing. Every clip keeps at least one token.
 
         Returns:
             Tokens `(B, K, D)` or `(B, N, D)`, time outermost, after the final norm.
+
+        Raises:
+            ValueError: the clip has another layout, or the tubelet does not divide it.
         """
         tokens, turns = self._start(clip, keep)
         for block in self.blocks:
-            tokens = block(tokens, turns)
+            tokens = run_block(block, tokens, turns, valid, self.checkpointing)
         return self.norm(tokens)
 
     def features(self, clip: Tensor, layers: Sequence[int]) -> list[Tensor]:
@@ -78,21 +105,23 @@ class VisionTransformer(nn.Module):
         Raises:
             ValueError: a layer the encoder does not have.
         """
-        if not layers or min(layers) < 0 or max(layers) >= len(self.blocks):
-            raise ValueError(f"layers {list(layers)}: {self.size} has 0 to {len(self.blocks) - 1}")
+        last = len(self.blocks) - 1
+        if not layers or min(layers) < 0 or max(layers) > last:
+            raise ValueError(f"layers {list(layers)}: this encoder has 0 to {last}")
         tokens, turns = self._start(clip, None)
         seen = []
         for block in self.blocks[: max(layers) + 1]:
-            tokens = block(tokens, turns)
+            tokens = run_block(block, tokens, turns, None, self.checkpointing)
             seen.append(tokens)
         return [self.norm(seen[layer]) for layer in layers]
 
-    def _start(self, clip: Tensor, keep: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _start(self, clip: Tensor, keep: Tensor | None) -> tuple[Tensor, Turns]:
         """Embedded tubelets and the turns of their positions."""
         if clip.ndim != 5 or clip.shape[1] != CHANNELS:
             raise ValueError(f"clip of shape {tuple(clip.shape)}: expected (B, 3, T, H, W)")
         grid = self.grid(*clip.shape[2:])
-        turns = take_positions(rotary_table(grid, self.head_dim, clip.device), keep)
+        table = rotary_table(grid, self.size.head_dim, clip.device, self.rotary, self.rotary_dtype)
+        turns = take_positions(table, keep)
         # Autocast would hand on bfloat16; the residual stream stays in float32.
         return self.embed(self._tubelets(clip, keep)).float(), turns
 

@@ -1,113 +1,159 @@
-"""Curated corpus -> batches of uint8 clips, the same whatever ran before."""
+"""Batches of uint8 clips by step number: the same whatever ran before, and whoever made them."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from unisurg.corpus.balance import clip_weights
-from unisurg.corpus.manifest import MANIFEST, read_manifest
-from unisurg.pretrain.draws import generator
-from unisurg.pretrain.sampler import draw_batch
+from unisurg.pretrain.sampler import Draw, draw_batch, even_draws
+from unisurg.pretrain.samples import Crop, Sample, make_clip
+from unisurg.pretrain.store import open_store
+from unisurg.pretrain.workers import Workers
 from unisurg.settings import Pretrain
-from unisurg.video.decode import open_clip
-from unisurg.video.transforms import random_resized_crop
+from unisurg.video.store import CachedStore
 
-MIB = 2**20
-CHANNELS = 3
+LIMIT_S = 120.0  # a clip takes milliseconds; a worker that needs this long hangs
 
 
-class EmptyCorpus(ValueError):
-    """A curated corpus without a clip."""
-
-
-class ClipStore:
-    """Frames of the corpus' clips, with the videos used last kept decoded.
-
-    The cache holds at most `cache_mib` of pixels. A video that would take more than a quarter of
-    it is not kept: only the wanted frames are decoded.
-
-    Raises:
-        ManifestError, EmptyCorpus: `corpus` is not a curated corpus, or has no clip.
-    """
-
-    def __init__(self, corpus: Path, cache_mib: int) -> None:
-        self.corpus = corpus
-        self.manifest = read_manifest(corpus)
-        if self.manifest.empty:
-            raise EmptyCorpus(f"{corpus / MANIFEST}: no clips; see quarantine.csv for the reasons")
-        self._budget = cache_mib * MIB
-        self._kept: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-
-    def read(self, row: int, frames: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Frames of the clip in a row of the manifest: uint8 RGB `(T, H, W, 3)`."""
-        if row in self._kept:
-            self._kept.move_to_end(row)
-            return self._kept[row][frames]
-        facts = self.manifest.iloc[row]
-        pixels = int(facts["n_frames"]) * int(facts["width_px"]) * int(facts["height_px"])
-        size = pixels * CHANNELS
-        with open_clip(self.corpus / facts["clip"]) as reader:
-            if size > self._budget // 4:
-                return reader.read(frames)
-            video = reader.read(np.arange(len(reader)))
-        self._kept[row] = video
-        while self.cached_bytes > self._budget:
-            self._kept.popitem(last=False)
-        return video[frames]
-
-    @property
-    def cached_bytes(self) -> int:
-        return sum(video.nbytes for video in self._kept.values())
+class UnevenBatch(ValueError):
+    """Processes, or the parts that each takes, would get unequal shares of a batch."""
 
 
 class Batches:
-    """Training batches of a corpus by step number."""
+    """Training batches of a store; sample b of a step depends on seed, step and b alone.
 
-    def __init__(self, corpus: Path, settings: Pretrain, seed: int) -> None:
-        self._store = ClipStore(corpus, settings.cache_mib)
-        self._settings = settings
-        self._seed = seed
-        manifest = self._store.manifest
-        self._n_frames = manifest["n_frames"].astype(int).tolist()
-        windows = [max(n - settings.frames + 1, 1) for n in self._n_frames]
+    Process `rank` of `world` gets samples rank, rank + world, ... of each batch, so that all
+    processes together have the batch that one alone would have. `waited_s` is the time for which
+    `stream` kept its caller waiting.
+
+    Args:
+        folder: written by `unisurg shards` or `unisurg curate`.
+
+    Raises:
+        NoStore, ShardError, ManifestError, EmptyCorpus: a folder that cannot be used.
+        UnevenBatch: `pretrain.batch` cannot be shared evenly.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Pretrain, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        if settings.batch % (world * settings.accumulate):
+            raise UnevenBatch(
+                f"pretrain.batch {settings.batch} does not divide by {world} processes with"
+                f" {settings.accumulate} parts each (pretrain.accumulate); choose a multiple"
+            )
+        self._store = open_store(folder, cache_mib=0)
+        self._settings, self._seed = settings, seed
+        self._mine = slice(rank, None, world)
+        self._crop = Crop(settings.size_px, settings.crop_scale, settings.hflip, seed)
+        videos = self._store.videos
+        self._n_frames = [video.n_frames for video in videos]
         self._weights = clip_weights(
-            manifest["source"].tolist(), manifest["specialty"].tolist(), windows
+            [video.source for video in videos],
+            [video.specialty for video in videos],
+            [max(n - settings.frames + 1, 1) for n in self._n_frames],
         )
+        self._workers: Workers | None = None
+        self.waited_s = 0.0
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hexadecimal) of what the store holds."""
+        return self._store.digest
 
     def at(self, step: int) -> Tensor:
-        """The batch of a step: uint8 RGB `(B, T, size_px, size_px, 3)`, a function of the step."""
+        """This process' share of a step's batch: uint8 RGB `(B / world, T, size_px, size_px, 3)`.
+
+        Made here and now; `stream` is for the training loop.
+        """
+        return self._here(self._samples(step))
+
+    def stream(self, steps: range) -> Iterator[Tensor]:
+        """`at(step)` for every step in order, made by the workers up to `prefetch` steps early.
+
+        Raises:
+            WorkerDied: a clip that two workers did not survive.
+        """
+        ahead = iter(steps)
+        waiting: deque[list[Future[Any]]] = deque()
+        try:
+            for _ in steps:
+                while len(waiting) <= self._settings.prefetch:
+                    step = next(ahead, None)
+                    if step is None:
+                        break
+                    waiting.append(self._submit(step))
+                start = time.monotonic()
+                clips = [future.result() for future in waiting.popleft()]
+                self.waited_s += time.monotonic() - start
+                yield torch.from_numpy(np.stack(clips))
+        finally:
+            for future in (future for batch in waiting for future in batch):
+                future.cancel()
+
+    def fixed(self, count: int) -> tuple[Tensor, list[str], list[str]]:
+        """Clips for a probe that runs beside the training: the same in every run and process.
+
+        As many of each source as there are, spread over its videos; centre crops of windows that
+        do not overlap.
+
+        Returns:
+            uint8 RGB `(n, T, size_px, size_px, 3)`, the source of each and the video of each;
+            n is `count`, or less where the store holds no more.
+        """
+        videos = self._store.videos
+        sources = [video.source for video in videos]
+        draws = even_draws(sources, self._n_frames, self._settings.frames, count)
+        clips = self._here([self._sample(draw, None) for draw in draws])
+        rows = [draw.row for draw in draws]
+        return clips, [sources[row] for row in rows], [videos[row].video_id for row in rows]
+
+    def close(self) -> None:
+        """End the workers; a later `stream` starts others."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _samples(self, step: int) -> list[Sample]:
         wanted = self._settings
         draws = draw_batch(
             self._weights, self._n_frames, wanted.frames, wanted.batch, self._seed, step
         )
-        clips = []
-        for sample, draw in enumerate(draws):
-            rng = generator(self._seed, "crop", step, sample)
-            clip = self._store.read(draw.row, draw.frames)
-            clips.append(
-                random_resized_crop(clip, wanted.size_px, wanted.crop_scale, wanted.hflip, rng)
-            )
-        return torch.stack(clips)
+        return [self._sample(draw, (step, b)) for b, draw in enumerate(draws)][self._mine]
 
+    def _sample(self, draw: Draw, place: tuple[int, int] | None) -> Sample:
+        return Sample(self._store.videos[draw.row].video_id, draw, place)
 
-def prefetched(make: Callable[[int], Tensor], steps: range, ahead: int = 2) -> Iterator[Tensor]:
-    """`make(step)` for every step in order, made by a thread up to `ahead` steps early."""
-    waiting: deque[Future[Tensor]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
-        try:
-            for step in steps:
-                waiting.append(thread.submit(make, step))
-                if len(waiting) > ahead:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            thread.shutdown(wait=True, cancel_futures=True)
+    def _here(self, samples: list[Sample]) -> Tensor:
+        clips = [make_clip(self._store, self._crop, sample) for sample in samples]
+        return torch.from_numpy(np.stack(clips))
+
+    def _submit(self, step: int) -> list[Future[Any]]:
+        """Tasks of a video go to the same worker where they can, which has its frames decoded."""
+        if self._workers is None:
+            count = self._settings.workers
+            store = CachedStore(self._store, self._settings.cache_mib / count)
+            kept = {"store": store, "crop": self._crop}
+            self._workers = Workers(count, make_clip, kept, LIMIT_S)
+        return [self._workers.submit(sample, sample.draw.row) for sample in self._samples(step)]

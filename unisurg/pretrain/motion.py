@@ -46,9 +46,13 @@ def motion_scores(
         float32 `(B, t, h, w)`.
 
     Raises:
-        ValueError: the shape is wrong or the tubelet does not divide it.
+        ValueError: pixels are whole numbers, the shape is wrong, or the tubelet does not divide it.
     """
     frames, height, width = tubelet
+    if not clip.is_floating_point():
+        raise ValueError(
+            f"clip of {clip.dtype}: expected pixels in 0..1, as normalise.to_unit gives"
+        )
     if clip.ndim != 5 or any(n % p for n, p in zip(clip.shape[2:], tubelet, strict=True)):
         raise ValueError(
             f"clip of shape {tuple(clip.shape)}: expected (B, C, T, H, W) with T, H, W divisible "

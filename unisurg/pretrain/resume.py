@@ -1,72 +1,265 @@
-"""The resumable state of a run: written whole or not at all, found again by what it depends on."""
+"""The state of an unfinished run: never half written, never taken up by another run.
+
+Each run has a folder named by the digest of all that decides it. There are `run.json` (those
+things), `history.csv` (a row per step), `step_000200.pt`, ... (the newest few) and `best.pt`. The
+folder is removed when the run has ended well.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import io
+import json
+import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
-from unisurg.models.checkpoints import write_atomically
-from unisurg.settings import Model, Pretrain, digest
+from unisurg.pretrain.world import World
+from unisurg.settings import Model, Pretrain
 
-CHECKPOINT = "checkpoint.pt"
+RUN = "run.json"
 LOCK = "lock"
+BEST = "best.pt"
+BEST_SCORE = "best.json"
+# What may change between a run and its continuation: it moves no weight, or by rounding alone.
+FREE = ("workers", "prefetch", "cache_mib", "checkpoint_every", "keep_checkpoints", "parallel")
+
+Identity = dict[str, Any]
 
 
 class RunLocked(RuntimeError):
     """Another process is training this very run."""
 
 
-def run_key(
-    settings: Pretrain, model: Model, seed: int, manifest: Path, start_digest: str | None
-) -> str:
-    """16 hexadecimal digits of all that decides a run: settings, data and first weights."""
-    content = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    parts = [digest(settings), digest(model), str(seed), content, str(start_digest)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+class OtherRun(ValueError):
+    """The folder holds an unfinished run that was made with other settings or data."""
+
+
+class CannotSave(OSError):
+    """A checkpoint cannot be written; the last good one is still there."""
+
+
+def identity(settings: Pretrain, model: Model, seed: int, data: str, start: str | None) -> Identity:
+    """All that decides a run, flat: settings, the digests of its data and of its first weights."""
+    own = settings.model_dump(mode="json", exclude=set(FREE))
+    return {
+        **_flat({"pretrain": own, "model": model.model_dump(mode="json")}),
+        "seed": seed,
+        "data": data,
+        "start_from": start,
+    }
 
 
 @contextmanager
-def run_folder(scratch: Path, key: str) -> Iterator[Path]:
-    """The run's own folder below `scratch`, held by this process alone until the block ends.
+def run_folder(
+    scratch: Path, wanted: Identity, start_from: Path | None, world: World
+) -> Iterator[Path]:
+    """The run's own folder in `scratch`, held by this run alone until the block ends.
+
+    Args:
+        start_from: the weights the run starts from; where they are those of an unfinished run in
+            `scratch`, that run may be there.
 
     Raises:
-        RunLocked: another process holds it; the system frees it when that process dies.
+        RunLocked: another run holds it; the system frees it when that process dies.
+        OtherRun: another run is unfinished in `scratch`; names every setting that differs.
+        CannotSave: nothing can be written there.
     """
-    folder = scratch / key
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("w") as lock:
+    folder = scratch / _key(wanted)
+    _refuse_others(scratch, folder, wanted, start_from)
+    with _locked(folder) if world.first else nullcontext():
+        if world.first:
+            with replacing(folder / RUN) as file:
+                file.write(json.dumps(wanted, indent=1, sort_keys=True).encode())
+        world.wait()
+        yield folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunLocked(
                 f"{folder}: another process is training this run; wait for it or end it"
             ) from None
-        yield folder
+        yield
 
 
-def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
-    """Put a state in place of the last one, which stays until the new one is whole."""
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    write_atomically(folder / CHECKPOINT, buffer.getvalue())
+def save(folder: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:
+    """Write the state after `step` steps, then drop all but the newest `keep`.
+
+    Raises:
+        CannotSave: the disk is full or read-only; earlier checkpoints are untouched.
+    """
+    path = folder / f"step_{step:06d}.pt"
+    with replacing(path) as file:
+        torch.save(dict(state), file)
+    for old in checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state saved last, or None for a run that has none. Refuses pickled code."""
-    path = folder / CHECKPOINT
-    if not path.is_file():
-        return None
+def mark_best(folder: Path, path: Path, measure: str, value: float) -> None:
+    """Keep `path` as `best.pt` if `value` is higher than that of the best so far.
+
+    A value of another measure than the best so far replaces it.
+    """
+    with suppress(FileNotFoundError, ValueError, KeyError):
+        best = json.loads((folder / BEST_SCORE).read_text(encoding="utf-8"))
+        if best["measure"] == measure and best["value"] >= value:
+            return
+    aside = folder / f"{BEST}.part"
+    aside.unlink(missing_ok=True)
+    os.link(path, aside)
+    aside.replace(folder / BEST)
+    score = {"measure": measure, "value": value, "checkpoint": path.name}
+    with replacing(folder / BEST_SCORE) as file:
+        file.write(json.dumps(score).encode())
+
+
+def load(folder: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest state that can be read, or None for a run that has none. Refuses pickled code."""
+    for path in reversed(checkpoints(folder)):
+        try:
+            return read_state(path, device)
+        except Exception as error:  # whatever a damaged file makes torch say
+            print(
+                f"WARNING: {path}: damaged ({error}); going back to the one before it",
+                file=sys.stderr,
+            )
+    return None
+
+
+def read_state(path: Path, device: torch.device) -> dict[str, Any]:
+    """One checkpoint. Refuses pickled code."""
     state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     return state
 
 
-def forget(folder: Path) -> None:
-    """Remove the state of a finished run, so that asking again trains again."""
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is one of a run's own, and not published weights."""
+    return path.name == BEST or path.match("step_*.pt")
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints by step, the newest last."""
+    return sorted(folder.glob("step_*.pt"))
+
+
+def forget(folder: Path, start_from: Path | None) -> None:
+    """Remove a finished run, and the unfinished one that it went on from."""
+    for run in _runs(folder.parent):
+        if run == folder or _lies_in(start_from, run):
+            shutil.rmtree(run)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when it is whole and on disk, or never.
+
+    Raises:
+        CannotSave: naming the file and the remedy.
+    """
+    aside = path.with_name(path.name + ".part")
+    with _explained(path):
+        try:
+            with aside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+            _sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
+            raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a rename on disk; without it the new name may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say of a failed write what to do about it.
+
+    torch hides a full disk behind a RuntimeError of its zip writer.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error.__context__, OSError):
+            raise
+        raise CannotSave(
+            f"{path}: cannot be written: {_cause(error)}. What was saved before is untouched: free"
+            " space, or make the folder writable, and run the same command again"
+        ) from error
+
+
+def _cause(error: OSError | RuntimeError) -> OSError | RuntimeError | BaseException:
+    return error.__context__ if isinstance(error.__context__, OSError) else error
+
+
+def _refuse_others(scratch: Path, own: Path, wanted: Identity, start_from: Path | None) -> None:
+    """A run that has begun goes on; a new one begins where no other waits to be gone on with."""
+    if checkpoints(own):
+        return
+    for run in _runs(scratch):
+        if checkpoints(run) and not _lies_in(start_from, run):
+            raise OtherRun(_differences(run, wanted))
+
+
+def _runs(scratch: Path) -> list[Path]:
+    return sorted(path.parent for path in scratch.glob(f"*/{RUN}"))
+
+
+def _lies_in(path: Path | None, folder: Path) -> bool:
+    return path is not None and path.resolve().is_relative_to(folder.resolve())
+
+
+def _key(wanted: Identity) -> str:
+    return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _differences(folder: Path, wanted: Identity) -> str:
+    found = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    wanted = json.loads(json.dumps(wanted))
+    lines = [
+        f"  {key}: {found.get(key, 'absent')} -> {wanted.get(key, 'absent')}"
+        for key in sorted(found.keys() | wanted.keys())
+        if found.get(key, folder) != wanted.get(key, folder)
+    ]
+    last = checkpoints(folder)[-1]
+    return (
+        f"{folder}: an unfinished run stands at {last.stem}, made with other settings:\n"
+        + "\n".join(lines)
+        + "\nPut them back to go on with it; begin a new run from its weights with"
+        f" --start-from {last}; or remove {folder} to begin at random weights"
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

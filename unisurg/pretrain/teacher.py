@@ -6,7 +6,8 @@ import copy
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -20,6 +21,11 @@ def make_teacher(student: M) -> M:
 def update_teacher(teacher: nn.Module, student: nn.Module, decay: float) -> None:
     """`teacher <- decay * teacher + (1 - decay) * student`, all parameters in one pass.
 
-    `decay` 1 leaves the teacher as it is, 0 makes it the student.
+    `decay` 1 leaves the teacher as it is, 0 makes it the student. Where both are split over
+    processes alike, each process moves its own part.
     """
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1.0 - decay)
+    torch._foreach_lerp_(_local(teacher), _local(student), 1.0 - decay)
+
+
+def _local(module: nn.Module) -> list[Tensor]:
+    return [p.to_local() if isinstance(p, DTensor) else p.data for p in module.parameters()]

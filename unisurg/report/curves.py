@@ -25,19 +25,21 @@ class Panel:
 
 PANELS = (
     Panel("Loss", ("loss",), "should fall"),
-    Panel("Motion-guided prediction", ("motion",), "L1, weighted by motion"),
+    Panel("Prediction", ("motion", "pixel"), "of hidden latents, or pixels"),
     Panel("Affinity, diversity", ("affinity", "diversity"), "the two regularisers"),
-    Panel("Effective rank (RankMe)", ("rank_me",), "falls towards 1 on collapse"),
-    Panel("Feature deviation", ("feature_std",), "falls towards 0 on collapse"),
-    Panel("Cosine of features", ("token_cosine", "temporal_cosine"), "rises to 1 on collapse"),
+    Panel("Source by k-NN", ("knn_source", "knn_chance"), "falls to chance on collapse"),
+    Panel("Rank (RankMe)", ("rank_me",), "falls to 1 on collapse"),
+    Panel("Deviation", ("feature_std",), "falls to 0 on collapse"),
+    Panel("Cosine", ("token_cosine", "temporal_cosine"), "rises to 1 on collapse"),
+    Panel("Waiting for data", ("waiting",), "share of a step"),
 )
 
 
 @styled
 def curve_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
-    """Six panels; `histories` maps a stage to its history.csv, in the order they ran."""
+    """Eight panels; `histories` maps a stage to its history.csv, in the order they ran."""
     figure = Figure(figsize=(WIDTH_IN, 4.9), layout="constrained")
-    grid = figure.subplots(2, 3, sharex=True).flat
+    grid = figure.subplots(2, 4, sharex=True).flat
     for axes, panel in zip(grid, PANELS, strict=True):
         _panel(axes, panel, histories)
     figure.supxlabel("step", fontsize=9, color=MUTED)
@@ -63,7 +65,10 @@ def _panel(axes: Axes, panel: Panel, histories: Mapping[str, pd.DataFrame]) -> N
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False)
-    if len(panel.columns) > 1:
+    shown = [
+        c for c in panel.columns if any(c in h and h[c].notna().any() for h in histories.values())
+    ]
+    if len(shown) > 1:
         for column, line in zip(panel.columns, LINES, strict=False):
             axes.plot([], [], color=MUTED, linestyle=line, label=column.replace("_", " "))
         axes.legend(loc="best", handlelength=2.2)

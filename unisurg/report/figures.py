@@ -67,7 +67,7 @@ def curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
 
 
 def masks(pictures: Arrays, most: int) -> dict[str, Figure]:
-    clips = zip(pictures["clip"], pictures["mask"], pictures["motion"], strict=True)
+    clips = zip(*(pictures[name] for name in ("clip", "mask", "motion", "pca")), strict=True)
     return {f"masks_{i}": mask_figure(*clip) for i, clip in zip(range(most), clips, strict=False)}
 
 

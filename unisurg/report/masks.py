@@ -1,4 +1,4 @@
-"""What pretraining sees of a clip: the frames, the tokens that are hidden, the motion scores."""
+"""What pretraining sees of a clip: frames, hidden tokens, motion scores, and what features tell."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from unisurg.report.palette import INK, MOTION, MUTED
 
 COLUMNS = 8
 HIDDEN = np.array([0.93, 0.925, 0.91])
-ROWS = ("frames", "visible to\nthe encoder", "motion\nscores")
+ROWS = ("frames", "visible to\nthe encoder", "motion\nscores", "features")
 
 
 @styled
-def mask_figure(clip: np.ndarray, mask: np.ndarray, motion: np.ndarray) -> Figure:
-    """Three rows of frames of one clip.
+def mask_figure(clip: np.ndarray, mask: np.ndarray, motion: np.ndarray, pca: np.ndarray) -> Figure:
+    """Four rows of frames of one clip.
 
     Args:
         clip: (T, H, W, 3) uint8.
         mask: (t, h, w) bool, True where a token is hidden from the context encoder.
         motion: (t, h, w) scores, any scale; colours run from the clip's lowest to its highest.
+        pca: (t, h, w, 3) uint8, the first three principal components of the features.
     """
     times = _spread(len(mask), COLUMNS)
     cell_in = (WIDTH_IN - 0.8) / len(times)
-    height_in = 3 * cell_in * clip.shape[1] / clip.shape[2] + 0.3
+    height_in = len(ROWS) * cell_in * clip.shape[1] / clip.shape[2] + 0.3
     figure = Figure(figsize=(WIDTH_IN, height_in), layout=mosaic())
-    grid = figure.subplots(3, len(times), squeeze=False)
+    grid = figure.subplots(len(ROWS), len(times), squeeze=False)
     low, high = float(motion.min()), float(motion.max())
     scores = (motion - low) / (high - low) if high > low else np.zeros(motion.shape)
     for column, time in enumerate(times):
@@ -35,6 +36,7 @@ def mask_figure(clip: np.ndarray, mask: np.ndarray, motion: np.ndarray) -> Figur
         panel(grid[0, column], frame)
         panel(grid[1, column], np.where(_enlarge(mask[time], frame)[..., None], HIDDEN, frame))
         panel(grid[2, column], _heat(frame, _enlarge(scores[time], frame)))
+        panel(grid[3, column], _enlarge(pca[time], frame) / 255)
         grid[0, column].set_title(
             f"frame {time * len(clip) // len(mask)}", color=MUTED, fontweight="normal", fontsize=8.5
         )

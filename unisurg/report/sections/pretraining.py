@@ -13,7 +13,8 @@ METHOD = (
     "No label is used. Of every clip most tokens are hidden; from the few that remain, the encoder"
     " and a predictor must tell what a slowly moving copy of the encoder makes of the hidden ones."
     " Where the picture moves by itself, beyond the camera’s own motion, a wrong answer costs more."
-    " That motion is what the bright tokens of the lowest rows show."
+    " That motion is what the bright tokens show; below them, tokens of one colour are alike to the"
+    " encoder (the first three principal components of its features)."
 )
 
 
@@ -30,7 +31,8 @@ def teaching(inputs: Inputs) -> Section:
         blocks.append(
             Picture(
                 as_photo(figure),
-                f"Frames of a clip, its visible part and its motion scores; {hidden:.0f} % hidden.",
+                f"Frames of a clip, its visible part, its motion scores and its features;"
+                f" {hidden:.0f} % hidden.",
                 f"Clip {index + 1} of {STAGES[stage]}, {hidden:.0f} % of it hidden.",
             )
         )
@@ -49,10 +51,11 @@ def training(inputs: Inputs) -> Section:
         blocks.append(
             Picture(
                 as_vector(figures.curves(named)["curves"]),
-                f"Six panels of curves over steps. {last}.",
-                "Every step faintly, its running median boldly. The lower panels are collapse"
-                " meters: an encoder that answers every clip alike has a rank near 1, a deviation"
-                " near 0 and cosines near 1, however low its loss.",
+                f"Eight panels of curves over steps. {last}.",
+                "Every step faintly, its running median boldly. Rank, deviation, cosines and k-NN"
+                " are collapse meters: an encoder that answers every clip alike has a rank near 1,"
+                " a deviation near 0 and cosines near 1, however low its loss. The k-NN tells a"
+                " clip’s source by clips of other videos.",
             )
         )
         blocks.append(_training_table(inputs))
