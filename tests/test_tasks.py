@@ -10,10 +10,9 @@ import torch
 from sklearn import metrics
 
 from unisurg.evaluation.statistics import value
-from unisurg.tasks import phase, relaxed, segmentation
+from unisurg.tasks import phase, segmentation
 from unisurg.tasks.heads import AttentiveProbe, MaskDecoder
 from unisurg.tasks.losses import bce_dice, class_weights, weighted_cross_entropy
-from unisurg.tasks.segments import segments
 
 RATES = {
     "precision": metrics.precision_score,
@@ -83,99 +82,49 @@ def test_a_perfect_prediction_has_one_in_every_metric() -> None:
         assert value(table) == 1.0, name
 
 
-@pytest.mark.parametrize(
-    ("truth", "prediction", "score"),
-    [
-        ("aabbcc", "aabbcc", 1.0),
-        ("aabbcc", "abbbbc", 1.0),  # the order of segments counts, not their length
-        ("abc", "acb", 1 - 2 / 3),
-        ("aaaa", "abab", 1 - 3 / 4),
-        ("aaaa", "bbbb", 0.0),
-    ],
-)
-def test_the_edit_score_compares_the_order_of_segments(
-    truth: str, prediction: str, score: float
-) -> None:
-    codes = [np.array([ord(letter) for letter in word]) for word in (truth, prediction)]
-    assert math.isclose(phase.edit_score(*codes), score)
-
-
-def test_segments_partition_the_seconds() -> None:
-    labels, lengths = segments(np.array([2, 2, 0, 1, 1, 1, 2]))
-    assert labels.tolist() == [2, 0, 1, 2]
-    assert lengths.tolist() == [2, 1, 3, 1]
-
-
 def test_predictions_of_another_length_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\(2,\) predictions for \(3,\) labels"):
         phase.tables([np.zeros(3, int)], [np.zeros(2, int)], 2)
 
 
-# --- phase, relaxed ---------------------------------------------------------------------------
-
-
-def late_and_early(lag: int) -> tuple[np.ndarray, np.ndarray]:
-    """Phases 0 and 1, 30 s each; the transition is predicted `lag` seconds late (or early)."""
-    return np.repeat([0, 1], 30), np.repeat([0, 1], [30 + lag, 30 - lag])
-
-
-def test_a_late_transition_is_forgiven_for_ten_seconds() -> None:
-    for lag, share in ((10, 1.0), (12, 58 / 60)):
-        truth, prediction = late_and_early(lag)
-        assert relaxed.forgiven(truth, prediction, corrected=False).mean() == share
-
-
-def test_an_early_transition_is_forgiven_where_the_rule_means_it_only_when_corrected() -> None:
-    truth, prediction = late_and_early(-10)
-    assert relaxed.forgiven(truth, prediction, corrected=True).all()
-    # As shipped, the mask of the last 10 s is applied to the first 10 s, which were right anyway.
-    assert relaxed.forgiven(truth, prediction, corrected=False).mean() == 50 / 60
-
-
-def test_the_shipped_quirk_forgives_seconds_at_the_start_that_no_rule_names() -> None:
-    truth, prediction = np.zeros(30, int), np.repeat([4, 0, 1], [10, 10, 10])
-    assert (
-        relaxed.forgiven(truth, prediction, corrected=False).tolist() == [True] * 20 + [False] * 10
-    )
-    assert (
-        relaxed.forgiven(truth, prediction, corrected=True).tolist() == [False] * 10 + [True] * 20
-    )
-
-
-def test_a_segment_shorter_than_the_tolerance_is_relaxed_over_its_length() -> None:
-    truth = np.repeat([0, 1, 2], [20, 4, 20])
-    prediction = np.repeat([0, 2], [20, 24])
-    assert relaxed.forgiven(truth, prediction, corrected=False).all()
-    assert relaxed.forgiven(truth, prediction, corrected=True).all()
-
-
-def test_the_last_phases_of_cholec80_may_jump_by_two() -> None:
-    truth, prediction = np.repeat([3, 5], 20), np.repeat([3, 5], [10, 30])
-    assert relaxed.forgiven(truth, prediction, corrected=True).all()
-    earlier = relaxed.forgiven(truth - 3, prediction - 3, corrected=True)
-    assert earlier.tolist() == [True] * 10 + [False] * 10 + [True] * 20
-    late = relaxed.forgiven(truth, np.repeat([3, 5], [30, 10]), corrected=True)
-    assert late.all()
-
-
-def test_relaxed_rates_of_a_hand_worked_video() -> None:
-    truth, prediction = late_and_early(12)
-    tables = relaxed.tables([truth], [prediction], 3)
-    # Phase 0: 30 right of its own and the 10 forgiven of 42 predicted. Phase 1: 28 of 30 right.
-    assert np.allclose(tables["jaccard_phase_level_relaxed10"][0, :2], [40 / 42, 28 / 30])
-    assert np.allclose(tables["precision_phase_level_relaxed10"][0, :2], [40 / 42, 1.0])
-    assert np.allclose(tables["recall_phase_level_relaxed10"][0, :2], [1.0, 28 / 30])
-    assert np.isnan(tables["jaccard_phase_level_relaxed10"][0, 2])
-    assert value(tables["accuracy_per_video_relaxed10"]) == 58 / 60
+@pytest.mark.parametrize(
+    ("truth", "prediction", "message"),
+    [
+        ([0, 2], [0, 0], r"label 2 is none of 0\.\.1"),
+        ([0, 1], [0, -1], r"prediction -1 is none of 0\.\.1"),
+        ([-1, -1], [0, 1], "every label is -1"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    truth: list[int], prediction: list[int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        phase.tables([np.array(truth)], [np.array(prediction)], 2)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_relaxing_never_lowers_a_rate(seed: int) -> None:
+def test_ignored_seconds_change_no_metric_whatever_is_predicted_there(seed: int) -> None:
+    rng = np.random.default_rng(seed)
     truths, predictions = videos(seed)
-    strict, kind = phase.tables(truths, predictions, 4), relaxed.tables(truths, predictions, 4)
-    for name in ("jaccard_phase_level", "recall_phase_level"):
-        gain = kind[f"{name}_relaxed10_corrected"] - strict[f"{name}_unrelaxed"]
-        assert np.nanmin(gain) >= 0
+    places = [np.sort(rng.integers(0, len(truth) + 1, 6)) for truth in truths]
+    with_gaps = [np.insert(t, at, -1) for t, at in zip(truths, places, strict=True)]
+    guesses = [
+        np.insert(p, at, rng.integers(0, 4, 6)) for p, at in zip(predictions, places, strict=True)
+    ]
+    task = phase.PhaseTask(classes=4, depth=0, heads=1, relaxed=True)
+    expected = task.tables(truths, predictions)
+    for name, table in task.tables(with_gaps, guesses).items():
+        assert np.array_equal(table, expected[name], equal_nan=True), name
+
+
+def test_a_video_without_a_scored_second_adds_nothing_to_any_metric() -> None:
+    truths, predictions = videos(1)
+    task = phase.PhaseTask(classes=4, depth=0, heads=1, relaxed=True)
+    nothing, guess = np.full(9, -1), np.zeros(9, int)
+    known = task.tables(truths, predictions)
+    for name, table in task.tables([*truths, nothing], [*predictions, guess]).items():
+        assert len(table) == len(truths) + 1
+        assert value(table) == value(known[name]), name
 
 
 # --- segmentation -----------------------------------------------------------------------------

@@ -99,6 +99,20 @@ def weights_inspect(options: argparse.Namespace, settings: None) -> None:
     print(weights.inspect_weights(options.path, options.heads))
 
 
+def benchmarks_list(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import benchmarks
+
+    print(benchmarks.list_benchmarks(options.json))
+
+
+def benchmarks_check(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import benchmarks
+
+    benchmarks.run_check(
+        options.name, options.root, options.split, options.settings_file, options.json
+    )
+
+
 def ui(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.tracking import serve_ui
 
@@ -151,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("synthesize", synthesize, "render the embedded theatre in the official layouts")
     sub.add_argument("--output", type=Path, required=True)
     _weights_verbs(verbs)
+    _benchmarks_verbs(verbs)
     sub = verb("ui", ui, "open the MLflow pages on the runs of this checkout")
     sub.add_argument("--port", type=int, default=5000)
     return top
@@ -210,6 +225,30 @@ def _weights_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     sub = action("inspect", weights_inspect, "what is in a folder or file of weights")
     sub.add_argument("path", type=Path)
     sub.add_argument("--heads", type=int, help=heads)
+
+
+def _benchmarks_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The data sets to probe on; a copy elsewhere needs no settings."""
+    help = "which benchmarks there are, and whether a copy of one can be used"
+    group = verbs.add_parser("benchmarks", help=help, description=help)
+    actions = group.add_subparsers(metavar="ACTION", required=True)
+
+    def action(name: str, function: Callable[..., None], help: str) -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=help, description=help)
+        sub.set_defaults(function=function)
+        sub.add_argument("--json", action="store_true", help="as JSON")
+        return sub
+
+    action("list", benchmarks_list, "task, classes, cases, metric, licence, published results")
+    sub = action(
+        "check", benchmarks_check, "labels, rates and every fault of a copy; 1 if unusable"
+    )
+    sub.add_argument("name", help="of a benchmark, or any name for your own labels.csv")
+    sub.add_argument("--root", type=Path, help="the copy [root of block NAME in params.yaml]")
+    sub.add_argument("--split", help="[the block's; with --root the benchmark's first]")
+    sub.add_argument(
+        "--params", dest="settings_file", type=Path, default=Path("params.yaml"), help="the block's"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

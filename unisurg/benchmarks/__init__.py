@@ -1,65 +1,72 @@
-"""The table of benchmarks, and a look at one copy of a data set."""
+"""The table of benchmarks: one file per data set, one row here."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from unisurg.benchmarks.atlas import ATLAS
+from unisurg.benchmarks.autolaparo import AUTOLAPARO
+from unisurg.benchmarks.avos import AVOS
 from unisurg.benchmarks.base import (
-    PARTS,
     Benchmark,
     BenchmarkError,
-    Case,
+    ClipCase,
+    Finding,
+    Findings,
     PictureCase,
     VideoCase,
 )
 from unisurg.benchmarks.cholec80 import CHOLEC80
-from unisurg.benchmarks.kvasir import KVASIR, read_mask
+from unisurg.benchmarks.egosurgery import EGOSURGERY
+from unisurg.benchmarks.kvasir import KVASIR
+from unisurg.benchmarks.m2cai16 import M2CAI16
+from unisurg.benchmarks.ophnet import OPHNET
+from unisurg.benchmarks.own import LABELS, own
+from unisurg.benchmarks.pitvis import PITVIS
+from unisurg.benchmarks.pmlr50 import PMLR50
+from unisurg.benchmarks.polypdiag import POLYPDIAG
+from unisurg.benchmarks.surgicalactions160 import SURGICALACTIONS160
 
-__all__ = ["REGISTRY", "Benchmark", "BenchmarkError", "PictureCase", "VideoCase", "check", "find"]
+__all__ = [
+    "REGISTRY",
+    "Benchmark",
+    "BenchmarkError",
+    "ClipCase",
+    "Finding",
+    "Findings",
+    "PictureCase",
+    "VideoCase",
+    "find",
+]
 
-REGISTRY: dict[str, Benchmark] = {"cholec80": CHOLEC80, "kvasir": KVASIR}
+REGISTRY: dict[str, Benchmark] = {
+    row.name: row
+    for row in (
+        CHOLEC80,
+        AUTOLAPARO,
+        M2CAI16,
+        PITVIS,
+        EGOSURGERY,
+        ATLAS,
+        OPHNET,
+        PMLR50,
+        SURGICALACTIONS160,
+        AVOS,
+        POLYPDIAG,
+        KVASIR,
+    )
+}
 
 
-def find(name: str) -> Benchmark:
-    """The benchmark of that name.
+def find(name: str, root: Path | None = None) -> Benchmark:
+    """The benchmark of that name; for any other name your own data at `root`, if it has labels.
 
     Raises:
         KeyError: naming the benchmarks there are.
+        BenchmarkError: `root` holds a labels.csv without a readable label.
     """
-    if name not in REGISTRY:
-        raise KeyError(f"no benchmark {name!r}; there are: {', '.join(REGISTRY)}")
-    return REGISTRY[name]
-
-
-def check(name: str, root: Path, split: str) -> dict[str, Any]:
-    """Read every label of a copy and count it.
-
-    Returns `cases` and `labels` per part of the split; `labels` counts seconds per class for videos
-    and pixels per class for pictures.
-
-    Raises:
-        BenchmarkError: on the first file that cannot be used.
-    """
-    benchmark = find(name)
-    cases = benchmark.read(Path(root), split)
-    parts = {part: [case for case in cases if case.split == part] for part in PARTS}
-    return {
-        "benchmark": name,
-        "root": str(root),
-        "split": split,
-        "note": benchmark.splits[split].note,
-        "unit": benchmark.unit,
-        "cases": {part: len(of_part) for part, of_part in parts.items()},
-        "labels": {part: _histogram(benchmark, of_part) for part, of_part in parts.items()},
-    }
-
-
-def _histogram(benchmark: Benchmark, cases: list[Case]) -> dict[str, int]:
-    counts = np.zeros(len(benchmark.classes), np.int64)
-    for case in cases:
-        labels = case.labels if isinstance(case, VideoCase) else read_mask(case.mask).ravel()
-        counts += np.bincount(labels.astype(np.int64), minlength=len(counts))
-    return dict(zip(benchmark.classes, counts.tolist(), strict=True))
+    if name in REGISTRY:
+        return REGISTRY[name]
+    if root is not None and (Path(root) / LABELS).is_file():
+        return own(name, root)
+    raise KeyError(f"no benchmark {name!r}; there are: {', '.join(REGISTRY)}")

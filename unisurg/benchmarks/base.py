@@ -2,34 +2,100 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
-Part = Literal["train", "val", "test"]
-PARTS: tuple[Part, ...] = ("train", "val", "test")
+from unisurg.benchmarks.findings import BenchmarkError, Finding, Findings
+from unisurg.benchmarks.splits import (
+    PARTS,
+    THEATRE,
+    ByCase,
+    NamedSplit,
+    Part,
+    ShareSplit,
+    Split,
+    StatedSplit,
+    listed,
+    natural,
+    require_parts,
+    split_cases,
+)
 
+__all__ = [
+    "IGNORED",
+    "LABEL_TOLERANCE_S",
+    "PARTS",
+    "THEATRE",
+    "Benchmark",
+    "BenchmarkError",
+    "ByCase",
+    "Case",
+    "ClipCase",
+    "Counts",
+    "Finding",
+    "Findings",
+    "NamedSplit",
+    "Part",
+    "PictureCase",
+    "ShareSplit",
+    "Split",
+    "StatedSplit",
+    "VideoCase",
+    "listed",
+    "natural",
+    "require_parts",
+    "split_cases",
+]
 
-class BenchmarkError(ValueError):
-    """A copy of a data set cannot be used; the message names the file, the line and the remedy."""
-
-    def __init__(self, path: Path, problem: str, remedy: str, line: int | None = None) -> None:
-        where = f"{path}:{line}" if line is not None else f"{path}"
-        super().__init__(f"{where}: {problem}; {remedy}")
+IGNORED = -1
+# Annotation rows and container durations of real videos disagree by a few frames, not by more.
+LABEL_TOLERANCE_S = 5.0
 
 
 @dataclass(frozen=True)
 class VideoCase:
-    """One labelled video; `labels[i]` is the class index of second i, shape (S,) int64."""
+    """One labelled video.
+
+    `video` is a file, or a folder of pictures that sort by name into the order of time, and `fps`
+    the frames per second that lie there by the data set's own account (25 for most videos, 1 or
+    0.5 for folders). `labels[i]` is the class index of the moment `i * every_s` seconds after the
+    first frame, shape (S,) int64; `IGNORED` (-1) where the data set has no class there or its
+    evaluation leaves it out. `group` names what must not be shared between parts of a split; it is
+    the case itself unless told otherwise.
+    """
 
     case: str
     video: Path
     split: Part
     labels: np.ndarray
+    fps: float
+    every_s: float = 1.0
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.case)
+
+
+@dataclass(frozen=True)
+class ClipCase:
+    """One clip with one label, the index of its class.
+
+    `video` is the file that holds the clip: from `start_s` to `end_s` (seconds, end excluded), or
+    the whole of it where both are None. `group` is the procedure, the recording or the YouTube id:
+    what must not be shared between parts of a split.
+    """
+
+    case: str
+    video: Path
+    split: Part
+    label: int
+    start_s: float | None
+    end_s: float | None
+    group: str
 
 
 @dataclass(frozen=True)
@@ -42,96 +108,34 @@ class PictureCase:
     split: Part
     size: tuple[int, int]
 
-
-Case = VideoCase | PictureCase
-
-
-class Split(Protocol):
-    """A rule that puts every case of a data set into train, val or test."""
-
     @property
-    def note(self) -> str:
-        """Where the rule comes from, in one sentence."""
+    def group(self) -> str:
+        """What must not be shared between parts of a split: the picture itself."""
+        return self.case
 
-    @property
-    def refit(self) -> bool:
-        """Whether the chosen probe is trained again on train + val before the test."""
 
-    def assign(self, cases: Sequence[str], root: Path) -> dict[str, Part]:
-        """Part of each case, in the order of the cases; a case that is not in use is left out."""
+Case = VideoCase | PictureCase | ClipCase
+Reader = Callable[[Path, Split, Findings], list[Case]]
 
 
 @dataclass(frozen=True)
-class NamedSplit:
-    """A split that lists its cases by name."""
+class Counts:
+    """What the owners publish of a data set, to hold a copy against.
 
-    note: str
-    train: tuple[str, ...]
-    val: tuple[str, ...]
-    test: tuple[str, ...]
-    refit: bool = False
+    `cases` and `labels` are per part of the split named `split`, `labels` being labelled moments,
+    clips or pictures, whichever the data set counts; `total` is all labels of the split, with the
+    ignored ones, where only that is published. A data set without a validation list has no key
+    `val`: our val is then counted into its train. A key that nobody published is left out. `fps`
+    is of the files, None where it differs from file to file. `source` says who counted.
+    """
 
-    def assign(self, cases: Sequence[str], root: Path) -> dict[str, Part]:
-        wanted: dict[str, Part] = {}
-        for part, names in zip(PARTS, (self.train, self.val, self.test), strict=True):
-            wanted.update(dict.fromkeys(names, part))
-        missing = sorted(set(wanted) - set(cases))
-        if missing:
-            raise BenchmarkError(
-                root,
-                f"{len(missing)} of the split's {len(wanted)} cases are missing: "
-                f"{', '.join(missing[:8])}{' ...' if len(missing) > 8 else ''}",
-                "complete the copy or choose another split",
-            )
-        return {case: wanted[case] for case in cases if case in wanted}
-
-
-@dataclass(frozen=True)
-class ShareSplit:
-    """A split by shares of the cases in natural order: first train, then val, the rest test."""
-
-    note: str
-    train: float
-    val: float
-    refit: bool = False
-
-    def assign(self, cases: Sequence[str], root: Path) -> dict[str, Part]:
-        count = len(cases)
-        first, second = round(self.train * count), round((self.train + self.val) * count)
-        if not 0 < first < second < count:
-            raise BenchmarkError(
-                root,
-                f"{count} cases cannot be split into train, val and test",
-                "at least 4 cases are needed",
-            )
-        ordered = sorted(cases, key=natural)
-        return {
-            case: "train" if i < first else "val" if i < second else "test"
-            for i, case in enumerate(ordered)
-        }
-
-
-@dataclass(frozen=True)
-class FolderSplit:
-    """A split that the folders of the data set make; val is the last share of the train folder."""
-
-    note: str
-    val: float
-    refit: bool = False
-
-    def assign(self, cases: Sequence[str], root: Path) -> dict[str, Part]:
-        """Cases are named `train-STEM` or `test-STEM`."""
-        train = sorted((c for c in cases if c.startswith("train-")), key=natural)
-        kept = round((1 - self.val) * len(train))
-        if not 0 < kept < len(train):
-            raise BenchmarkError(
-                root, f"{len(train)} training pictures", "at least 2 are needed, 1 for validation"
-            )
-        val = set(train[kept:])
-        return {
-            case: "val" if case in val else "train" if case.startswith("train-") else "test"
-            for case in cases
-        }
+    split: str
+    cases: Mapping[Part, int]
+    classes: int
+    source: str
+    fps: float | None = None
+    labels: Mapping[Part, int] | None = None
+    total: int | None = None
 
 
 @dataclass(frozen=True)
@@ -139,19 +143,21 @@ class Benchmark:
     """One row of the table of benchmarks.
 
     `main` is the exact name of the metric by which probes are chosen on validation cases and
-    encoders are compared; `reader` reads the official layout below a root.
+    encoders are compared; `reader` reads the official layout below a root and reports what is
+    wrong; `counts` is what the owners publish, None where no one did (a user's own data).
     """
 
     name: str
     title: str
-    task: Literal["phase", "segmentation"]
+    task: Literal["phase", "action", "segmentation"]
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
-    unit: Literal["video", "picture"]
+    unit: Literal["video", "clip", "picture"]
     main: str
     licence: str
     access: str
-    reader: Callable[[Path, Split], list[Case]]
+    reader: Reader
+    counts: Counts | None = None
 
     def read(self, root: Path, split: str) -> list[Case]:
         """Cases of the named split, in natural order of their names.
@@ -159,10 +165,27 @@ class Benchmark:
         Raises:
             BenchmarkError: naming the file and the line that cannot be used, and the remedy.
         """
-        root = Path(root)
-        if not root.is_dir():
-            raise BenchmarkError(root, "no such folder", f"to get the data: {self.access}")
-        return self.reader(root, self.split(split, root))
+        return self.audit(split, Findings(Path(root)))
+
+    def audit(self, split: str, findings: Findings) -> list[Case]:
+        """Cases that can be read; what is wrong with the copy goes into `findings`.
+
+        Raises:
+            BenchmarkError: on the first error, if the findings are strict; always when there is no
+                such split.
+        """
+        rule = self.split(split, findings.root)
+        if not findings.root.is_dir():
+            findings.error(findings.root, "no such folder", f"to get the data: {self.access}")
+            return []
+        try:
+            return self.reader(findings.root, rule, findings)
+        except BenchmarkError as error:
+            if findings.strict:
+                raise
+            # What makes the whole layout unreadable is raised in a check as well.
+            findings.error(error.path, error.problem, error.remedy, error.line)
+            return []
 
     def split(self, name: str, root: Path = Path()) -> Split:
         """The split of that name."""
@@ -172,12 +195,3 @@ class Benchmark:
                 root, f"{self.name} has no split {name!r}", f"choose one of: {known}"
             )
         return self.splits[name]
-
-
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """Sort key by which `video2` comes before `video10` and numbers before letters."""
-    return [
-        (0, int(piece), "") if piece.isdecimal() else (1, 0, piece)
-        for piece in re.split(r"(\d+)", name)
-        if piece
-    ]

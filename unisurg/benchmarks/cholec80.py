@@ -5,8 +5,8 @@
     tool_annotations/videoNN-tool.txt     not read here
 
 Twinanda et al., EndoNet, 2017. Index order of the phases as in the literature (TF-Cholec80 orders
-the last three differently, hence names are mapped, never positions). The label of second i is row
-25 * i of the annotation file.
+the last three differently, and a mirror in circulation swaps the numbers 4 and 6: names are mapped,
+numbers refused). The label of second i is row 25 * i of the annotation file.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from unisurg.benchmarks.base import (
+    THEATRE,
     Benchmark,
-    BenchmarkError,
     Case,
+    Counts,
+    Findings,
     NamedSplit,
-    ShareSplit,
     Split,
     VideoCase,
-    natural,
+    split_cases,
 )
+from unisurg.benchmarks.frame_phase import check_frames, class_indices, read_frame_phases
+from unisurg.benchmarks.pairs import labelled_videos
+from unisurg.benchmarks.tables import whole
 
 PHASES = (
     "Preparation",
@@ -37,8 +41,8 @@ PHASES = (
     "GallbladderRetraction",
 )
 ANNOTATION_FPS = 25
-HEADER = ["Frame", "Phase"]
 _PHASE_FILE = re.compile(r"(video\d+)-phase\.txt")
+_VIDEO_FILE = re.compile(r"(video\d+)\.mp4")
 
 
 def _videos(first: int, last: int) -> tuple[str, ...]:
@@ -60,92 +64,53 @@ SPLITS: dict[str, Split] = {
         val=_videos(33, 40),
         test=_videos(41, 80),
     ),
-    "theatre": ShareSplit(
-        note="for the embedded data: the first half of the videos trains, the last third tests.",
-        train=1 / 2,
-        val=1 / 6,
+    "40-8-32": NamedSplit(
+        note="train 01-40, val 41-48, test 49-80 (TeCNO, EndoViT): a smaller test list.",
+        train=_videos(1, 40),
+        val=_videos(41, 48),
+        test=_videos(49, 80),
     ),
+    "theatre": THEATRE,
 }
 
 
-def read(root: Path, split: Split) -> list[Case]:
+def read(root: Path, split: Split, findings: Findings) -> list[Case]:
     """Cases of the split; labels are per second, shape (S,), S = ceil(rows / 25)."""
-    annotations = _annotations(root)
-    parts = split.assign(list(annotations), root)
+    pairs = labelled_videos(
+        (root / "phase_annotations", _PHASE_FILE), (root / "videos", _VIDEO_FILE), findings
+    )
+    parts = split_cases({case: case for case in pairs}, split, findings)
     cases: list[Case] = []
-    for case, part in sorted(parts.items(), key=lambda item: natural(item[0])):
-        video = root / "videos" / f"{case}.mp4"
-        if not video.is_file():
-            raise BenchmarkError(
-                video, f"missing, but {annotations[case].name} labels it", "restore the video"
-            )
-        labels = read_phases(annotations[case])[::ANNOTATION_FPS]
-        cases.append(VideoCase(case, video, part, labels))
+    for case, part in parts.items():
+        annotation, video = pairs[case]
+        phases = read_phases(annotation, findings)
+        if phases is not None:
+            labels = phases[::ANNOTATION_FPS]
+            cases.append(VideoCase(case, video, part, labels, fps=ANNOTATION_FPS))
     return cases
 
 
-def read_phases(path: Path) -> np.ndarray:
+def read_phases(path: Path, findings: Findings) -> np.ndarray | None:
     """Class index of every row of an annotation file, shape (rows,) int64.
 
-    Raises:
-        BenchmarkError: on a wrong header, a missing or repeated frame, an unknown phase, no rows.
+    None where there is a wrong header, a missing or repeated frame, an unknown phase or no row:
+    findings, or in strict reading the first of them as a BenchmarkError.
     """
-    index = {name: i for i, name in enumerate(PHASES)}
-    # utf-8-sig drops a byte order mark; splitlines drops the carriage returns of Windows copies.
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    if not lines or lines[0].split("\t") != HEADER:
-        found = repr(lines[0]) if lines else "an empty file"
-        raise BenchmarkError(
-            path, f"the header is {found}, expected 'Frame<TAB>Phase'", "get the original file", 1
-        )
-    labels: list[int] = []
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip():
-            raise BenchmarkError(path, "an empty row", "remove it or get the original", number)
-        labels.append(_label(path, number, line, expected=len(labels), index=index))
-    if not labels:
-        raise BenchmarkError(path, "no rows below the header", "get the original file")
-    return np.array(labels, np.int64)
-
-
-def _label(path: Path, number: int, line: str, expected: int, index: dict[str, int]) -> int:
-    fields = line.split("\t")
-    if len(fields) != 2:
-        raise BenchmarkError(
-            path, f"{len(fields)} fields, expected 2 parted by a tab", "repair the row", number
-        )
-    frame, phase = fields
-    if frame != str(expected):
-        raise BenchmarkError(
+    rows = read_frame_phases(path, findings, delimiter="\t")
+    if rows is None:
+        return None
+    if all(whole(phase) is not None for phase in rows.phases):
+        findings.error(
             path,
-            f"frame {frame!r} where {expected} was expected",
-            "rows must hold every 25-fps frame, counted from 0",
-            number,
+            "phases by number, not by name",
+            "copies in circulation number them differently (one swaps 4 and 6): get the original",
+            int(rows.lines[0]),
         )
-    if phase not in index:
-        raise BenchmarkError(
-            path, f"unknown phase {phase!r}", f"phases are spelt {', '.join(PHASES)}", number
-        )
-    return index[phase]
-
-
-def _annotations(root: Path) -> dict[str, Path]:
-    """Annotation file of every case; a video without one is an error."""
-    folder, videos = root / "phase_annotations", root / "videos"
-    for needed in (folder, videos):
-        if not needed.is_dir():
-            raise BenchmarkError(needed, "no such folder", "the root must be Cholec80's own layout")
-    matches = ((path, _PHASE_FILE.fullmatch(path.name)) for path in folder.iterdir())
-    found = {match[1]: path for path, match in matches if match}
-    if not found:
-        raise BenchmarkError(folder, "no videoNN-phase.txt in it", "copy the annotations there")
-    unlabelled = {path.stem for path in videos.glob("video*.mp4")} - set(found)
-    if unlabelled:
-        case = min(unlabelled, key=natural)
-        raise BenchmarkError(
-            folder / f"{case}-phase.txt", f"missing, but videos/{case}.mp4 is there", "restore it"
-        )
-    return dict(sorted(found.items(), key=lambda item: natural(item[0])))
+        return None
+    index = {name: i for i, name in enumerate(PHASES)}
+    labels = class_indices(rows, index, f"phases are spelt {', '.join(PHASES)}", findings)
+    remedy = "rows must hold every 25-fps frame, counted from 0"
+    return labels if check_frames(rows, 0, remedy, findings) else None
 
 
 CHOLEC80 = Benchmark(
@@ -159,4 +124,12 @@ CHOLEC80 = Benchmark(
     licence="CC BY-NC-SA 4.0",
     access="request it from CAMMA, University of Strasbourg (camma.unistra.fr/datasets)",
     reader=read,
+    counts=Counts(
+        split="official",
+        cases={"train": 40, "test": 40},
+        classes=7,
+        source="EndoNet; seconds as quoted in a public discussion of SurgMotion's weights",
+        fps=25,
+        labels={"train": 86_304, "test": 98_194},
+    ),
 )

@@ -19,18 +19,21 @@ from unisurg.benchmarks.base import (
     Benchmark,
     BenchmarkError,
     Case,
-    FolderSplit,
+    Findings,
+    Part,
     PictureCase,
     Split,
+    StatedSplit,
     natural,
+    split_cases,
 )
 
 FOREGROUND_ABOVE = 128
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
-FOLDERS = {"train": Path("TrainDataset"), "test": Path("TestDataset/Kvasir")}
+FOLDERS: dict[Part, Path] = {"train": Path("TrainDataset"), "test": Path("TestDataset/Kvasir")}
 
 SPLITS: dict[str, Split] = {
-    "pranet": FolderSplit(
+    "pranet": StatedSplit(
         note="PraNet's folders; it has no validation list: the last fifth of TrainDataset in "
         "natural order, which are Kvasir-SEG pictures in the original copy, so that no "
         "CVC-ClinicDB sequence is on both sides.",
@@ -39,16 +42,17 @@ SPLITS: dict[str, Split] = {
 }
 
 
-def read(root: Path, split: Split) -> list[Case]:
+def read(root: Path, split: Split, findings: Findings) -> list[Case]:
     """Cases of the split, named `train-STEM` and `test-STEM`."""
-    pairs = {
-        f"{part}-{stem}": pair
-        for part, folder in FOLDERS.items()
-        for stem, pair in _pairs(root / folder).items()
-    }
-    parts = split.assign(list(pairs), root)
-    ordered = sorted(parts.items(), key=lambda item: natural(item[0]))
-    return [PictureCase(case, *pairs[case], part, _size(*pairs[case])) for case, part in ordered]
+    pairs: dict[str, tuple[Path, Path]] = {}
+    stated: dict[str, Part] = {}
+    for part, folder in FOLDERS.items():
+        for stem, pair in _pairs(root / folder).items():
+            pairs[f"{part}-{stem}"], stated[f"{part}-{stem}"] = pair, part
+    parts = split_cases({case: case for case in pairs}, split, findings, stated)
+    return [
+        PictureCase(case, *pairs[case], part, _size(*pairs[case])) for case, part in parts.items()
+    ]
 
 
 def read_picture(path: Path) -> np.ndarray:

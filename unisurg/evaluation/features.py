@@ -24,17 +24,21 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unisurg.benchmarks import find
-from unisurg.benchmarks.base import Case, PictureCase, VideoCase
+from unisurg.benchmarks.base import Benchmark, BenchmarkError, Case, PictureCase, VideoCase
 from unisurg.benchmarks.kvasir import read_mask, read_picture
 from unisurg.evaluation import frames, store
 from unisurg.models.checkpoints import encoder_digest, load_encoder, random_encoder
 from unisurg.models.encoder import VisionTransformer
 from unisurg.models.normalise import to_input
 from unisurg.progress import track
+from unisurg.settings import Benchmark as Wanted
 from unisurg.settings import Settings
 
 # Raised when the same settings come to mean other features, so that old caches are not read.
 RULES = 1
+
+
+Encodable = VideoCase | PictureCase
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Extraction:
     """What one run extracts with: settings of the benchmark, encoders by variant, the cache."""
 
     settings: Settings
-    benchmark: str
+    benchmark: Benchmark
     encoders: dict[str, VisionTransformer]
     digests: dict[str, str]
     scratch: Path
@@ -54,9 +58,14 @@ class Extraction:
     @property
     def grid(self) -> int:
         """Pictures keep all tokens, for the mask decoder."""
-        return self.settings.features.grid if find(self.benchmark).unit == "video" else 0
+        return self.settings.features.grid if self.benchmark.unit == "video" else 0
 
-    def every_s(self, case: Case) -> int:
+    @property
+    def wanted(self) -> Wanted:
+        """The benchmark's block of params.yaml."""
+        return self.settings.benchmarks[self.benchmark.name]
+
+    def every_s(self, case: Encodable) -> int:
         """Seconds between two clips of a case: 1 in a test; neighbours are nearly alike."""
         return 1 if case.split == "test" else self.settings.features.fit_every_s
 
@@ -66,12 +75,12 @@ class Extraction:
 
     def normalised(self, case: VideoCase, sha256: str) -> Path:
         """The video of a case, normalised as the pretraining corpus is."""
-        fps = self.settings.benchmarks[self.benchmark].fps
+        fps = self.wanted.fps
         return frames.normalised(case.video, sha256, fps, self.settings.curate, self.scratch)
 
     def cached(self, key: str, variant: str) -> Path:
         """Where the tokens of a case, by the digest of its bytes and labels, are kept."""
-        wanted, curate = self.settings.benchmarks[self.benchmark], self.settings.curate
+        wanted, curate = self.wanted, self.settings.curate
         encoder = self.encoders[variant]
         transform = {
             "rules": RULES,
@@ -91,7 +100,7 @@ class Extraction:
 class Entry:
     """One case, the digest of its file, and where its tokens lie by variant once they are made."""
 
-    case: Case
+    case: Encodable
     sha256: str
     cached: dict[str, Path]
 
@@ -117,10 +126,11 @@ def extract(
     """
     start = time.monotonic()
     wanted = settings.benchmarks[name]
-    cases = find(name).read(wanted.root, wanted.split)
+    benchmark = find(name, wanted.root)
+    cases = _encodable(benchmark.read(wanted.root, wanted.split), wanted.root)
     encoders = _encoders(settings, encoder)
     digests = {variant: encoder_digest(module) for variant, module in encoders.items()}
-    job = Extraction(settings, name, encoders, digests, scratch)
+    job = Extraction(settings, benchmark, encoders, digests, scratch)
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     entries = [_entry(job, case) for case in cases]
@@ -143,8 +153,29 @@ def extract(
     }
 
 
+def _encodable(cases: Sequence[Case], root: Path) -> list[Encodable]:
+    """The cases, once it is sure that each is a still picture or the file of a labelled video.
+
+    Raises:
+        BenchmarkError: one is a clip, a folder of pictures, or has labels that are to be ignored.
+    """
+    encodable: list[Encodable] = []
+    for case in cases:
+        whole = isinstance(case, VideoCase) and case.video.is_file() and case.labels.min() >= 0
+        if isinstance(case, VideoCase | PictureCase) and (whole or isinstance(case, PictureCase)):
+            encodable.append(case)
+        else:
+            raise BenchmarkError(
+                root,
+                f"{case.case} is a clip, a folder of pictures, or has seconds without a class",
+                "`unisurg benchmarks check` reads it; features are of whole labelled videos and of"
+                " still pictures in this version",
+            )
+    return encodable
+
+
 def _index(job: Extraction) -> store.Index:
-    benchmark, wanted = find(job.benchmark), job.settings.benchmarks[job.benchmark]
+    wanted, benchmark = job.wanted, job.benchmark
     return store.Index(
         benchmark=benchmark.name,
         task=benchmark.task,
@@ -166,7 +197,7 @@ def _encoders(settings: Settings, pretrained: Path) -> dict[str, VisionTransform
     return {variant: module.eval().to(device) for variant, module in encoders.items()}
 
 
-def _entry(job: Extraction, case: Case) -> Entry:
+def _entry(job: Extraction, case: Encodable) -> Entry:
     if isinstance(case, VideoCase):
         sha256 = frames.file_sha256(case.video)
         key = f"{sha256}-{len(case.labels)}-{job.every_s(case)}"
@@ -203,7 +234,7 @@ def _extract_case(job: Extraction, entry: Entry, output: Path) -> tuple[store.St
 
 
 def _clips(job: Extraction, entry: Entry) -> frames.Clips:
-    wanted, case = job.settings.benchmarks[job.benchmark], entry.case
+    wanted, case = job.wanted, entry.case
     if isinstance(case, PictureCase):
         return frames.picture_clip(case.image, wanted.frames, wanted.size_px)
     return frames.video_clips(
@@ -218,7 +249,7 @@ def _clips(job: Extraction, entry: Entry) -> frames.Clips:
     )
 
 
-def _truth(job: Extraction, case: Case) -> dict[str, np.ndarray]:
+def _truth(job: Extraction, case: Encodable) -> dict[str, np.ndarray]:
     if isinstance(case, VideoCase):
         return {"labels": case.labels[:: job.every_s(case)]}
     image = {"image": read_picture(case.image)} if case.split == "test" else {}

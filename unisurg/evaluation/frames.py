@@ -16,14 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unisurg.benchmarks.base import BenchmarkError
+from unisurg.benchmarks.base import LABEL_TOLERANCE_S, BenchmarkError
 from unisurg.benchmarks.kvasir import read_picture
 from unisurg.settings import Curate
 from unisurg.video.decode import open_clip
 from unisurg.video.sampling import causal_window
-
-# Annotation rows and container durations of real videos disagree by a few frames, not by more.
-LABEL_TOLERANCE_S = 5.0
 
 
 class Clips:

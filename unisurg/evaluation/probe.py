@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -319,20 +319,27 @@ def _results(
         "main": index.main,
     }
     for encoder in encoders:
-        results[encoder] = {
-            metric: statistics.estimate(of_seeds, draws).as_dict()
+        results[encoder] = _measured(
+            (metric, statistics.estimate(of_seeds, draws))
             for metric, of_seeds in by_metric[encoder].items()
-        }
+        )
     if RANDOM in encoders:
-        results["difference"] = {
-            metric: statistics.difference(ours, by_metric[RANDOM][metric], draws).as_dict()
+        results["difference"] = _measured(
+            (metric, statistics.difference(ours, by_metric[RANDOM][metric], draws))
             for metric, ours in by_metric[PRETRAINED].items()
-        }
+        )
     results["chosen"] = {
         encoder: {str(seed): _facts(chosen[encoder, seed]) for seed in probe.seeds}
         for encoder in encoders
     }
     return results
+
+
+def _measured(
+    estimates: Iterable[tuple[str, statistics.Estimate]],
+) -> dict[str, dict[str, float | list[float]]]:
+    """Metrics by name; one that has no number on these cases is left out."""
+    return {name: found.as_dict() for name, found in estimates if math.isfinite(found.mean)}
 
 
 def _facts(chosen: Chosen) -> dict[str, str | float]:

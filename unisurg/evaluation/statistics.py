@@ -1,11 +1,14 @@
 """Bootstrap over test cases: intervals of metrics and of paired differences.
 
-A metric is a table (cases, columns) with NaN where it does not apply, see `unisurg.tasks.phase`.
+A metric is a table (cases, columns) with NaN where it does not apply, see `unisurg.tasks.phase`: a
+column's value is the mean of its cases. Or it is a table of parts and wholes (cases, columns, 2): a
+column's value is the sum of its parts over the sum of its wholes. Columns are then averaged.
 All seeds and encoders of one benchmark share the draws of cases, so differences are paired.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +20,10 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean over seeds, its 95 % bootstrap interval over cases, and the value of every seed."""
+    """Mean over seeds, its 95 % bootstrap interval over cases, and the value of every seed.
+
+    All of them are NaN where no case has a number.
+    """
 
     mean: float
     low: float
@@ -29,7 +35,10 @@ class Estimate:
 
 
 def value(table: Table) -> float:
-    """The metric: mean over cases per column where there is a number, then mean over columns."""
+    """The metric: each column over the cases that have a number, then the mean over columns.
+
+    A column without a number does not count; NaN if none has one.
+    """
     return float(_values(table, np.ones((1, len(table))))[0])
 
 
@@ -55,14 +64,23 @@ def difference(ours: Sequence[Table], theirs: Sequence[Table], draws: np.ndarray
 
 def _values(table: Table, draws: np.ndarray) -> np.ndarray:
     """The metric in every draw, shape (draws,)."""
-    present = np.isfinite(table)
-    total = draws @ np.where(present, table, 0.0)
-    count = draws @ present.astype(float)
+    parts, wholes = _parts_and_wholes(table)
+    total, count = draws @ parts, draws @ wholes
     # A column that no drawn case has (a phase absent from all drawn videos) does not count.
     means = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    return means.sum(1) / np.maximum((count > 0).sum(1), 1)
+    columns = (count > 0).sum(1)
+    return np.divide(means.sum(1), columns, out=np.full(len(draws), np.nan), where=columns > 0)
+
+
+def _parts_and_wholes(table: Table) -> tuple[np.ndarray, np.ndarray]:
+    if table.ndim == 3:
+        return table[..., 0], table[..., 1]
+    present = np.isfinite(table)
+    return np.where(present, table, 0.0), present.astype(float)
 
 
 def _summary(seeds: tuple[float, ...], drawn: np.ndarray) -> Estimate:
-    low, high = np.percentile(drawn, INTERVAL)
+    # A draw of cases that all lack the metric says nothing about it.
+    known = drawn[np.isfinite(drawn)]
+    low, high = np.percentile(known, INTERVAL) if known.size else (math.nan, math.nan)
     return Estimate(float(np.mean(seeds)), float(low), float(high), seeds)

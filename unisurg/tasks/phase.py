@@ -2,8 +2,9 @@
 
 Every metric is a *table*: a row per test video and a column per class, or one column, in 0..1, NaN
 where it does not apply. Its value is the mean over the videos that have a number, per column, then
-the mean over the columns (`unisurg.evaluation.statistics.value`). A bootstrap over videos therefore
-only weighs rows.
+the mean over the columns (`unisurg.evaluation.statistics.value`). A rate that is counted over all
+videos together is a table of parts and wholes (V, columns, 2) instead. A bootstrap over videos
+therefore only weighs rows. Seconds whose truth is -1 are not scored.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 
 from unisurg.tasks import relaxed as relaxed10
 from unisurg.tasks.base import Grid, Loss
+from unisurg.tasks.edit import edit_score_per_video
 from unisurg.tasks.heads import AttentiveProbe
 from unisurg.tasks.losses import class_weights, weighted_cross_entropy
-from unisurg.tasks.segments import segments
+from unisurg.tasks.segments import f1_segmental_pooled, labelled
 
 Table = np.ndarray
-RATES = ("precision", "recall", "jaccard", "f1")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class PhaseTask:
     ) -> dict[str, Table]:
         found = tables(truths, predictions, self.classes)
         if self.relaxed:
-            found |= relaxed10.tables(truths, predictions, self.classes)
+            found |= relaxed10.tables(truths, predictions, self.classes, relaxed10.CHOLEC80)
         return found
 
 
@@ -66,46 +67,75 @@ def tables(
 ) -> dict[str, Table]:
     """Tables of all metrics by exact name; `truths` and `predictions` hold one (S,) int per video.
 
-    - `accuracy_per_video`: share of right seconds.
-    - `*_sm_per_video_unrelaxed`: SurgMotion's rule. Per video, macro mean over the union of the
-      classes in its truth and its prediction, an undefined rate counts 0. A class predicted once by
-      mistake thus adds a zero.
-    - `*_phase_level_unrelaxed`: per video and phase; phases that are absent from a video's truth
-      do not count, a phase that is never predicted has precision 0.
-    - `edit_score_per_video`: of the order of segments, see `edit_score`.
+    Raises:
+        ValueError: the two do not fit together, or no second of any video is scored.
     """
     counts = confusion(truths, predictions, classes)
-    rates = class_rates(counts)
+    return {
+        "accuracy_per_video": accuracy(counts),
+        **sm_per_video_unrelaxed(counts),
+        **phase_level_unrelaxed(counts),
+        **edit_score_per_video(truths, predictions),
+        **f1_segmental_pooled(truths, predictions),
+    }
+
+
+def sm_per_video_unrelaxed(counts: np.ndarray) -> dict[str, Table]:
+    """SurgMotion's rule: tables (V, 1) of precision, recall, Jaccard and F1 by exact name.
+
+    Per video, macro mean over the union of the classes in its truth and its prediction; an
+    undefined rate counts 0. A class predicted once by mistake thus adds a zero.
+    """
+    in_either = (counts.sum(2) > 0) | (counts.sum(1) > 0)
+    classes = in_either.sum(1, keepdims=True)
+    return {
+        f"{name}_sm_per_video_unrelaxed": _share(
+            np.where(in_either, rate, 0.0).sum(1, keepdims=True), classes, np.nan
+        )
+        for name, rate in class_rates(counts).items()
+    }
+
+
+def phase_level_unrelaxed(counts: np.ndarray) -> dict[str, Table]:
+    """Tables (V, C) of precision, recall, Jaccard and F1 by exact name.
+
+    Per video and phase; phases that are absent from a video's truth do not count, a phase that is
+    never predicted has precision 0.
+    """
     in_truth = counts.sum(2) > 0
-    in_either = in_truth | (counts.sum(1) > 0)
-    edits = [edit_score(t, p) for t, p in zip(truths, predictions, strict=True)]
-    result = {"accuracy_per_video": accuracy(counts)}
-    for name in RATES:
-        union = np.where(in_either, rates[name], np.nan)
-        result[f"{name}_sm_per_video_unrelaxed"] = np.nanmean(union, axis=1, keepdims=True)
-    for name in RATES:
-        result[f"{name}_phase_level_unrelaxed"] = np.where(in_truth, rates[name], np.nan)
-    result["edit_score_per_video"] = np.array(edits)[:, None]
-    return result
+    return {
+        f"{name}_phase_level_unrelaxed": np.where(in_truth, rate, np.nan)
+        for name, rate in class_rates(counts).items()
+    }
 
 
 def confusion(
     truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray], classes: int
 ) -> np.ndarray:
-    """Seconds per video, true class and predicted class, shape (V, C, C) int64."""
+    """Seconds per video, true class and predicted class, shape (V, C, C) int64.
+
+    Raises:
+        ValueError: a label is unknown, lengths differ, or every second is ignored.
+    """
     rows = []
-    for truth, prediction in zip(truths, predictions, strict=True):
-        if truth.shape != prediction.shape or truth.size == 0:
-            raise ValueError(f"{prediction.shape} predictions for {truth.shape} labels")
+    for labels, guesses in zip(truths, predictions, strict=True):
+        truth, prediction = labelled(labels, guesses)
+        for kind, values in (("label", truth), ("prediction", prediction)):
+            unknown = values[(values < 0) | (values >= classes)]
+            if unknown.size:
+                raise ValueError(f"{kind} {unknown[0]} is none of 0..{classes - 1}")
         pairs = truth.astype(np.int64) * classes + prediction
         rows.append(np.bincount(pairs, minlength=classes**2).reshape(classes, classes))
-    return np.stack(rows)
+    counts = np.stack(rows)
+    if not counts.any():
+        raise ValueError("every label is -1, so nothing can be scored; check the label files")
+    return counts
 
 
 def accuracy(counts: np.ndarray) -> Table:
     """Share of right seconds per video, shape (V, 1), from `counts` (V, C, C)."""
-    right = np.trace(counts, axis1=1, axis2=2)
-    return (right / counts.sum((1, 2)))[:, None]
+    right = np.trace(counts, axis1=1, axis2=2).astype(float)
+    return _share(right, counts.sum((1, 2)), np.nan)[:, None]
 
 
 def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -120,20 +150,5 @@ def class_rates(counts: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def edit_score(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """1 - Levenshtein distance of the segment sequences / length of the longer one, in 0..1.
-
-    The literature prints it times 100.
-    """
-    (ours, _), (theirs, _) = segments(truth), segments(prediction)
-    row = np.arange(len(theirs) + 1)
-    for i, label in enumerate(ours, start=1):
-        previous, row = row, np.empty_like(row)
-        row[0] = i
-        for j, other in enumerate(theirs, start=1):
-            row[j] = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (label != other))
-    return 1.0 - float(row[-1]) / max(len(ours), len(theirs))
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+def _share(part: np.ndarray, whole: np.ndarray, undefined: float = 0.0) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, undefined), where=whole > 0)
