@@ -14,7 +14,9 @@ import pytest
 import torch
 from pretrain_corpus import in_process, killed_at, run, small_settings, weights, write_corpus
 
-from unisurg.models.checkpoints import load_encoder
+from unisurg.models.checkpoints import load_encoder, save_encoder
+from unisurg.models.encoder import VisionTransformer
+from unisurg.models.writing import CannotSave
 from unisurg.pretrain import resume
 from unisurg.pretrain.log import History, read_history
 from unisurg.pretrain.world import World
@@ -178,7 +180,7 @@ def full_disk(folder: Path, report: Path) -> None:
     limits.setrlimit(limits.RLIMIT_FSIZE, (20_000, 20_000))
     try:
         resume.save(folder, 4, {"step": 4, "weights": torch.zeros(100_000)}, keep=2)
-    except resume.CannotSave as error:
+    except CannotSave as error:
         report.write_text(str(error))
 
 
@@ -192,11 +194,30 @@ def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path: Path) 
     assert resume.load(folder, CPU) == {"step": 2}
 
 
+def full_disk_at_the_end(folder: Path, report: Path) -> None:
+    """Write an encoder over another where files may not grow beyond a few kilobytes."""
+    encoder = VisionTransformer("nano", (2, 16, 16), drop_path=0.0)
+    save_encoder(folder, encoder, {})
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits.setrlimit(limits.RLIMIT_FSIZE, (20_000, 20_000))
+    try:
+        save_encoder(folder, encoder, {"steps": 2})
+    except CannotSave as error:
+        report.write_text(str(error))
+
+
+def test_an_export_on_a_full_disk_is_told_and_the_encoder_before_stays(tmp_path: Path) -> None:
+    folder, report = tmp_path / "encoder", tmp_path / "said"
+    assert in_process(full_disk_at_the_end, folder, report) == 0
+    assert "encoder.safetensors: cannot be written" in report.read_text()
+    load_encoder(folder)
+
+
 def test_a_folder_that_cannot_be_written_is_told_before_the_first_step(
     corpus, small, model
 ) -> None:
     told: list[int] = []
-    with pytest.raises(resume.CannotSave, match=r"/proc/unisurg/.*make the folder writable"):
+    with pytest.raises(CannotSave, match=r"/proc/unisurg/.*make the folder writable"):
         run(
             corpus,
             Path("/proc/unisurg"),

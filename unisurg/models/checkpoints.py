@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from unisurg.models.encoder import VisionTransformer
 from unisurg.models.positions import Rotary, RotaryDtype
 from unisurg.models.predictor import Predictor
 from unisurg.models.sizes import ENCODERS, PREDICTORS, Size, encoder_size, size_name
+from unisurg.models.writing import replacing
 from unisurg.settings import Model
 
 FORMAT = "unisurg-encoder-2"
@@ -73,7 +73,8 @@ def save_encoder(folder: Path, encoder: VisionTransformer, facts: Mapping[str, A
     }
     write_weights(folder / WEIGHTS, encoder)
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    write_atomically(folder / CONFIG, text.encode())
+    with replacing(folder / CONFIG) as file:
+        file.write(text.encode())
 
 
 def load_encoder(folder: Path) -> VisionTransformer:
@@ -223,7 +224,8 @@ def write_weights(path: Path, module: nn.Module, config: Mapping[str, Any] | Non
     }
     # One entry: the order of several in the header would be another on every run.
     header = None if config is None else {"config": json.dumps(config, sort_keys=True)}
-    write_atomically(path, save(state, header))
+    with replacing(path) as file:
+        file.write(save(state, header))
 
 
 def read_weights(path: Path, module: nn.Module) -> None:
@@ -264,14 +266,3 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     if faults:
         raise CheckpointError(f"{path}: does not fit {type(module).__name__}: {'; '.join(faults)}")
     module.load_state_dict(state)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write aside, flush to disk, rename: a reader sees the old file or the new one, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)

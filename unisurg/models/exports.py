@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from unisurg.models import checkpoints
-from unisurg.models.checkpoints import CheckpointError, write_atomically
+from unisurg.models.checkpoints import CheckpointError
 from unisurg.models.encoder import VisionTransformer
 from unisurg.models.predictor import Predictor
 from unisurg.models.published import (
@@ -28,6 +27,7 @@ from unisurg.models.published import (
     to_theirs,
 )
 from unisurg.models.sources import MODEL
+from unisurg.models.writing import replacing
 
 WRAPPER = "module.backbone."  # the releases' names come out of their training loop
 
@@ -49,9 +49,8 @@ def export_release(path: Path, encoder: VisionTransformer, predictor: Predictor 
     if predictor is not None:
         state = to_theirs(predictor.state_dict(), _predictor_rows(predictor, RELEASE))
         content["predictor"] = {WRAPPER + name: tensor for name, tensor in state.items()}
-    buffer = BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getvalue())
+    with replacing(path) as file:
+        torch.save(content, file)
 
 
 def export_transformers(
@@ -107,9 +106,10 @@ def export_transformers(
             "pred_mlp_ratio": cut_ratio(size.dim, size.hidden),
             "pred_num_mask_tokens": size.mask_tokens,
         }
-    write_atomically(folder / MODEL, save(state, {"format": "pt"}))
-    text = json.dumps(config, indent=2, sort_keys=True) + "\n"
-    write_atomically(folder / checkpoints.CONFIG, text.encode())
+    with replacing(folder / MODEL) as file:
+        file.write(save(state, {"format": "pt"}))
+    with replacing(folder / checkpoints.CONFIG) as file:
+        file.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 
 def cut_ratio(dim: int, hidden: int) -> float:

@@ -13,7 +13,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from unisurg.pretrain.resume import replacing
+from unisurg.models.writing import replacing
 
 Row = dict[str, float]
 
@@ -81,7 +81,6 @@ class History:
 
 def write_history(folder: Path, rows: Sequence[Row]) -> None:
     """`history.csv` in a folder, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     text = io.StringIO(newline="")
     writer = _writer(text)
     writer.writeheader()

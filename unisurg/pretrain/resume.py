@@ -16,10 +16,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
+from unisurg.models.writing import explaining, replacing
 from unisurg.pretrain.world import World
 from unisurg.settings import Model, Pretrain
 
@@ -39,10 +40,6 @@ class RunLocked(RuntimeError):
 
 class OtherRun(ValueError):
     """The folder holds an unfinished run that was made with other settings or data."""
-
-
-class CannotSave(OSError):
-    """A checkpoint cannot be written; the last good one is still there."""
 
 
 def identity(settings: Pretrain, model: Model, seed: int, data: str, start: str | None) -> Identity:
@@ -83,7 +80,7 @@ def run_folder(
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    with _explained(folder):
+    with explaining(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("w")
     with lock:
@@ -162,58 +159,6 @@ def forget(folder: Path, start_from: Path | None) -> None:
     for run in _runs(folder.parent):
         if run == folder or _lies_in(start_from, run):
             shutil.rmtree(run)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when it is whole and on disk, or never.
-
-    Raises:
-        CannotSave: naming the file and the remedy.
-    """
-    aside = path.with_name(path.name + ".part")
-    with _explained(path):
-        try:
-            with aside.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(path)
-            _sync_folder(path.parent)
-        except BaseException:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
-            raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a rename on disk; without it the new name may be lost with the power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Say of a failed write what to do about it.
-
-    torch hides a full disk behind a RuntimeError of its zip writer.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error.__context__, OSError):
-            raise
-        raise CannotSave(
-            f"{path}: cannot be written: {_cause(error)}. What was saved before is untouched: free"
-            " space, or make the folder writable, and run the same command again"
-        ) from error
-
-
-def _cause(error: OSError | RuntimeError) -> OSError | RuntimeError | BaseException:
-    return error.__context__ if isinstance(error.__context__, OSError) else error
 
 
 def _refuse_others(scratch: Path, own: Path, wanted: Identity, start_from: Path | None) -> None:

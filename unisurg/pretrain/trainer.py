@@ -60,7 +60,8 @@ def train(
 
     Raises:
         EmptyCorpus, CheckpointError: input that cannot be used.
-        OtherRun, RunLocked, CannotSave: see `resume`.
+        OtherRun, RunLocked: see `resume`.
+        CannotSave: a full disk or a read-only folder; what was saved before is untouched.
         NonFiniteLoss: with the file that holds the batch.
         Stopped: asked by a signal, after everything was saved.
     """
