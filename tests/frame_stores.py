@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from unisurg.video.store import Video, check_frames
+from unisurg.video.store import FrameStore, Video, check_frames
 
 LENGTHS = (150, 3, 64, 65)
 HEIGHT, WIDTH = 48, 80
@@ -71,3 +72,19 @@ def answer(offset: int, task: Deed) -> int:
     if first and task.kind == "fail":
         raise ValueError(f"no {task}")
     return offset + task.number
+
+
+def assert_reading_costs_no_memory(store: FrameStore, row: int, starts: int) -> None:
+    """500 windows of 16 frames of a video, of which the first 50 may fill what is to be filled."""
+    rng = np.random.default_rng(0)
+
+    def read(times: int) -> None:
+        for start in rng.integers(0, starts, times):
+            store.read(row, np.arange(start, start + 16))
+
+    process = psutil.Process()
+    read(50)
+    before = process.memory_info().rss, process.num_fds()
+    read(450)
+    assert process.memory_info().rss - before[0] < 20 << 20
+    assert process.num_fds() <= before[1]

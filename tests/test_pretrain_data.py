@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from frame_stores import Deed, answer
+from frame_stores import Deed, answer, assert_reading_costs_no_memory
 from pretrain_corpus import VIDEOS, write_corpus
 
 from unisurg.corpus.balance import clip_weights
@@ -314,16 +314,4 @@ def test_fixed_clips_are_the_same_in_every_process_and_seed(shards, small) -> No
 
 
 def test_reading_hundreds_of_clips_takes_no_more_memory(corpus, small) -> None:
-    store = open_store(corpus, 0)
-    rng = np.random.default_rng(0)
-
-    def read(times: int) -> None:
-        for start in rng.integers(0, 4, times):
-            store.read(0, np.arange(start, start + 16))
-
-    process = psutil.Process()
-    read(50)
-    before = process.memory_info().rss, process.num_fds()
-    read(450)
-    assert process.memory_info().rss - before[0] < 20 << 20
-    assert process.num_fds() <= before[1]
+    assert_reading_costs_no_memory(open_store(corpus, 0), row=0, starts=4)

@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
-from frame_stores import LENGTHS, MemoryStore, SlowStore
+from frame_stores import LENGTHS, MemoryStore, SlowStore, assert_reading_costs_no_memory
 from pretrain_corpus import VIDEOS, write_corpus
 
 from unisurg.pretrain.store import open_store
@@ -242,19 +241,7 @@ def test_a_store_without_a_video_is_refused(tmp_path: Path) -> None:
 
 
 def test_reading_for_long_takes_no_more_memory(shards: Path) -> None:
-    store = ShardStore(shards)
-    rng = np.random.default_rng(0)
-
-    def read(times: int) -> None:
-        for start in rng.integers(0, 880, times):
-            store.read(3, np.arange(start, start + 16))
-
-    process = psutil.Process()
-    read(50)
-    before = process.memory_info().rss, process.num_fds()
-    read(450)
-    assert process.memory_info().rss - before[0] < 20 << 20
-    assert process.num_fds() <= before[1]
+    assert_reading_costs_no_memory(ShardStore(shards), row=3, starts=880)
 
 
 def test_the_stage_writes_the_corpus_as_shards(tmp_path: Path) -> None:

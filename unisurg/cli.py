@@ -152,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("shards", shards, "curated corpus -> the store that pretraining reads")
     sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"))
     sub.add_argument("--output", type=Path, default=Path("artifacts/shards"))
-    sub = verb("pretrain", pretrain, "curated corpus -> encoder (stage 1)")
+    sub = verb("pretrain", pretrain, "shards, or a curated corpus -> encoder (stage 1)")
     _pretraining_options(sub, "pretrain", start_from=None)
     sub = verb("pretrain_long", pretrain_long, "stage 2: longer clips, from stage 1's weights")
     _pretraining_options(sub, "pretrain_long", Path("artifacts/pretrain/encoder"))
@@ -178,7 +178,9 @@ def _pretraining_options(sub: argparse.ArgumentParser, stage: str, start_from: P
         default=Path("artifacts/shards"),
         help="shards, or a curated corpus [artifacts/shards]",
     )
-    sub.add_argument("--output", type=Path, default=Path("artifacts") / stage)
+    sub.add_argument(
+        "--output", type=Path, default=Path("artifacts") / stage, help=f"[artifacts/{stage}]"
+    )
     sub.add_argument(
         "--start-from",
         type=Path,
