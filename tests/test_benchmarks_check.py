@@ -189,8 +189,8 @@ def test_without_a_root_the_block_of_the_settings_is_checked(
     asked = [*COMMAND, "cholec80", "--params", str(tmp_path / "params.yaml"), "--json"]
     assert cli.main(asked) == 0
     assert json.loads(capsys.readouterr().out)["split"] == "theatre"
-    assert cli.main([*asked[:2], "pitvis", *asked[3:]]) == 1
-    assert "no block benchmarks.pitvis" in capsys.readouterr().err
+    assert cli.main([*asked[:2], "jigsaws", *asked[3:]]) == 1
+    assert "no block benchmarks.jigsaws" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,19 @@ STRICT = Findings(Path("copy"))
 
 
 def two_cases_per_group(name: str, split: str) -> tuple[dict[str, str], dict[str, Part]]:
-    """Group and stated part of each case, of the groups that the split lists or of 40 others."""
+    """Group and stated part of each case, of the groups that the split lists or of 40 others.
+
+    A rule for single cases lists those, and the copy may state two parts for one group.
+    """
     rule = benchmarks.find(name).splits[split]
-    named = isinstance(rule, NamedSplit)
-    groups = [*rule.train, *rule.val, *rule.test] if named else [f"g{i}" for i in range(40)]
-    cases = {f"{group}/{i}": group for group in groups for i in range(2)}
-    part_of = dict(zip(groups, cycle(PARTS), strict=False))
+    listed = rule.rule if isinstance(rule, ByCase) else rule
+    names = [f"g{i}" for i in range(80 if isinstance(rule, ByCase) else 40)]
+    if isinstance(listed, NamedSplit):
+        names = [*listed.train, *listed.val, *listed.test]
+    part_of = dict(zip(names, cycle(PARTS), strict=False))
+    if isinstance(rule, ByCase):
+        return {case: f"pair {i % (len(names) // 2)}" for i, case in enumerate(names)}, part_of
+    cases = {f"{group}/{i}": group for group in names for i in range(2)}
     return cases, {case: part_of[group] for case, group in cases.items()}
 
 

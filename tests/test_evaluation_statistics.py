@@ -87,14 +87,22 @@ def test_seeds_must_come_in_pairs() -> None:
 
 
 @pytest.mark.parametrize("name", benchmarks.REGISTRY)
-def test_published_numbers_are_shares_with_a_source(name: str) -> None:
+def test_published_numbers_have_a_source_and_are_shares_or_say_their_unit(name: str) -> None:
     rows = published(name)
     assert len(rows) >= 3
     assert len(set(rows)) == len(rows)
-    assert all(0 < row.value < 1 and row.model and row.metric and row.source for row in rows)
+    assert all(row.model and row.metric and row.source for row in rows)
+    assert all(0 < row.value < 1 for row in rows if row.share)
+    assert all(row.metric.endswith(("mm)", "points)")) for row in rows if not row.share)
 
 
 def test_a_printed_percentage_becomes_a_share() -> None:
     found = {(row.model, row.metric): row.value for row in published("cholec80")}
     assert found["UniSurg/SurgMotion", "Accuracy"] == pytest.approx(0.9105)
     assert found["EndoViT", "Accuracy (5-fold frozen linear probe, window 1)"] == 0.756
+
+
+def test_a_share_is_shown_in_percent_and_another_number_as_it_is() -> None:
+    found = {(row.model, row.metric): row.text for row in published("jigsaws")}
+    assert found["UniSurg/SurgMotion", "Spearman"] == "77.0"
+    assert found["UniSurg/SurgMotion", "MAE (GRS points)"] == "2.649"

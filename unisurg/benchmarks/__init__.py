@@ -11,20 +11,26 @@ from unisurg.benchmarks.base import (
     Benchmark,
     BenchmarkError,
     ClipCase,
+    DepthCase,
     Finding,
     Findings,
     PictureCase,
+    SkillCase,
+    TripletCase,
     VideoCase,
 )
+from unisurg.benchmarks.c3vd import C3VD
 from unisurg.benchmarks.cholec80 import CHOLEC80
+from unisurg.benchmarks.cholect50 import CHOLECT50
 from unisurg.benchmarks.egosurgery import EGOSURGERY
-from unisurg.benchmarks.kvasir import KVASIR
+from unisurg.benchmarks.jigsaws import JIGSAWS
 from unisurg.benchmarks.m2cai16 import M2CAI16
 from unisurg.benchmarks.ophnet import OPHNET
 from unisurg.benchmarks.own import LABELS, own
 from unisurg.benchmarks.pitvis import PITVIS
 from unisurg.benchmarks.pmlr50 import PMLR50
 from unisurg.benchmarks.polypdiag import POLYPDIAG
+from unisurg.benchmarks.polyps import CLINICDB, COLONDB, CVC300, ETIS, KVASIR
 from unisurg.benchmarks.surgicalactions160 import SURGICALACTIONS160
 
 __all__ = [
@@ -32,9 +38,12 @@ __all__ = [
     "Benchmark",
     "BenchmarkError",
     "ClipCase",
+    "DepthCase",
     "Finding",
     "Findings",
     "PictureCase",
+    "SkillCase",
+    "TripletCase",
     "VideoCase",
     "find",
 ]
@@ -53,7 +62,14 @@ REGISTRY: dict[str, Benchmark] = {
         SURGICALACTIONS160,
         AVOS,
         POLYPDIAG,
+        CHOLECT50,
+        JIGSAWS,
         KVASIR,
+        CLINICDB,
+        CVC300,
+        COLONDB,
+        ETIS,
+        C3VD,
     )
 }
 

@@ -36,14 +36,17 @@ __all__ = [
     "Case",
     "ClipCase",
     "Counts",
+    "DepthCase",
     "Finding",
     "Findings",
     "NamedSplit",
     "Part",
     "PictureCase",
     "ShareSplit",
+    "SkillCase",
     "Split",
     "StatedSplit",
+    "TripletCase",
     "VideoCase",
     "listed",
     "natural",
@@ -99,22 +102,88 @@ class ClipCase:
 
 
 @dataclass(frozen=True)
+class TripletCase:
+    """One video of which any number of classes may be seen at a moment.
+
+    `video` is a folder of pictures that sort by name into the order of time, `fps` of them a
+    second. `labels[i]` is of the moment `i * every_s` seconds after the first picture, shape
+    (S, classes) int8: 1 where the class is seen, 0 where it is not. A moment that nobody labelled
+    is a row of `IGNORED` (-1), which differs from a labelled one where nothing is seen. `group` is
+    the case itself unless told otherwise.
+    """
+
+    case: str
+    video: Path
+    split: Part
+    labels: np.ndarray
+    fps: float
+    every_s: float = 1.0
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.case)
+
+
+@dataclass(frozen=True)
+class SkillCase:
+    """One rated trial of an exercise, filmed by several cameras at once.
+
+    `videos` are the cameras' files, of equal length; being of one case, they are never parted.
+    `rating` is the score to predict, `elements` the scores it is the sum of, `level` the index of
+    the class. `gestures[i]` is the index of the gesture `i * every_s` seconds after the first
+    frame, shape (S,) int64, `IGNORED` (-1) where none is told; S is 0 where nobody transcribed it.
+    """
+
+    case: str
+    task: str
+    videos: tuple[Path, ...]
+    split: Part
+    rating: int
+    elements: tuple[int, ...]
+    level: int
+    gestures: np.ndarray
+    fps: float
+    every_s: float
+    group: str
+
+
+@dataclass(frozen=True)
 class PictureCase:
-    """One labelled picture and its mask; `size` is (height, width) of both, in pixels."""
+    """One labelled picture and its mask; `size` is (height, width) of both, in pixels.
+
+    `group` names what must not be shared between parts of a split; it is the picture itself unless
+    told otherwise.
+    """
 
     case: str
     image: Path
     mask: Path
     split: Part
     size: tuple[int, int]
+    group: str = ""
 
-    @property
-    def group(self) -> str:
-        """What must not be shared between parts of a split: the picture itself."""
-        return self.case
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.case)
 
 
-Case = VideoCase | PictureCase | ClipCase
+@dataclass(frozen=True)
+class DepthCase:
+    """One sequence of frames with the depth of every pixel.
+
+    `frames[i]` and `depths[i]` are pictures of `size` (height, width) pixels, in the order of time
+    and without a gap: `frames[i - k : i + 1]` is a clip of neighbours that ends at frame i. `group`
+    is the modelled piece of anatomy: what must not be shared between parts of a split.
+    """
+
+    case: str
+    frames: tuple[Path, ...]
+    depths: tuple[Path, ...]
+    split: Part
+    size: tuple[int, int]
+    group: str
+
+
+Case = VideoCase | PictureCase | ClipCase | TripletCase | SkillCase | DepthCase
 Reader = Callable[[Path, Split, Findings], list[Case]]
 
 
@@ -123,10 +192,10 @@ class Counts:
     """What the owners publish of a data set, to hold a copy against.
 
     `cases` and `labels` are per part of the split named `split`, `labels` being labelled moments,
-    clips or pictures, whichever the data set counts; `total` is all labels of the split, with the
-    ignored ones, where only that is published. A data set without a validation list has no key
-    `val`: our val is then counted into its train. A key that nobody published is left out. `fps`
-    is of the files, None where it differs from file to file. `source` says who counted.
+    clips, pictures or trials, whichever the data set counts; `total` is all labels of the split,
+    with the ignored ones, where only that is published. A data set without a validation list has no
+    key `val`: our val is then counted into its train. A key that nobody published is left out.
+    `fps` is of the files, None where it differs from file to file. `source` says who counted.
     """
 
     split: str
@@ -144,20 +213,23 @@ class Benchmark:
 
     `main` is the exact name of the metric by which probes are chosen on validation cases and
     encoders are compared; `reader` reads the official layout below a root and reports what is
-    wrong; `counts` is what the owners publish, None where no one did (a user's own data).
+    wrong; `counts` is what the owners publish, None where no one did (a user's own data). `seen`
+    tells, of a family with one training list and several test lists, whether the tested source is
+    also trained on: results on seen and on unseen sources are never averaged together.
     """
 
     name: str
     title: str
-    task: Literal["phase", "action", "segmentation"]
+    task: Literal["phase", "action", "segmentation", "triplet", "skill", "depth"]
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
-    unit: Literal["video", "clip", "picture"]
+    unit: Literal["video", "clip", "picture", "trial", "sequence"]
     main: str
     licence: str
     access: str
     reader: Reader
     counts: Counts | None = None
+    seen: bool | None = None
 
     def read(self, root: Path, split: str) -> list[Case]:
         """Cases of the named split, in natural order of their names.

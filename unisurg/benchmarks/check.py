@@ -16,22 +16,32 @@ from unisurg.benchmarks.base import (
     LABEL_TOLERANCE_S,
     PARTS,
     Benchmark,
+    BenchmarkError,
     ByCase,
     Case,
     ClipCase,
     Counts,
+    DepthCase,
     Findings,
     Part,
     PictureCase,
+    SkillCase,
+    TripletCase,
     VideoCase,
     listed,
     natural,
     require_parts,
 )
-from unisurg.benchmarks.kvasir import read_mask
 from unisurg.benchmarks.media import pictures, video_facts
+from unisurg.benchmarks.polyps import read_mask
 
-UNITS = {"video": "labelled moments", "clip": "clips", "picture": "pixels"}
+UNITS = {
+    "video": "labelled moments",
+    "clip": "clips",
+    "picture": "pixels",
+    "trial": "trials",
+    "sequence": "frames",
+}
 # 29.97 is sold as 30.
 RATE_TOLERANCE = 0.005
 
@@ -53,7 +63,7 @@ class Check:
         return self.findings.usable
 
     def as_dict(self) -> dict[str, Any]:
-        """One JSON object; `labels` are seconds, clips or pixels per class, see `unit`."""
+        """One JSON object; `labels` per class are counted in the `unit`."""
         found = self.findings
         return {
             "benchmark": self.benchmark.name,
@@ -109,7 +119,7 @@ def check(benchmark: Benchmark, root: Path, split: str) -> Check:
     findings = Findings(Path(root), strict=False)
     cases = benchmark.audit(split, findings)
     by_part = {part: [case for case in cases if case.split == part] for part in PARTS}
-    counted = {part: _histogram(benchmark, of_part) for part, of_part in by_part.items()}
+    counted = {part: _histogram(benchmark, own, findings) for part, own in by_part.items()}
     result = Check(
         benchmark=benchmark,
         split=split,
@@ -128,23 +138,36 @@ def check(benchmark: Benchmark, root: Path, split: str) -> Check:
     return result
 
 
-def _histogram(benchmark: Benchmark, cases: Sequence[Case]) -> tuple[dict[str, int], int]:
+def _histogram(
+    benchmark: Benchmark, cases: Sequence[Case], findings: Findings
+) -> tuple[dict[str, int], int]:
     """Labels per class, and how many are ignored."""
     counts = np.zeros(len(benchmark.classes), np.int64)
     ignored = 0
     for case in cases:
-        labels = _labels(case)
+        labels = _labels(case, findings)
         ignored += int((labels == IGNORED).sum())
         counts += np.bincount(labels[labels != IGNORED], minlength=len(counts))
     return dict(zip(benchmark.classes, counts.tolist(), strict=True)), ignored
 
 
-def _labels(case: Case) -> np.ndarray:
+def _labels(case: Case, findings: Findings) -> np.ndarray:
     if isinstance(case, VideoCase):
         return case.labels
     if isinstance(case, ClipCase):
         return np.array([case.label])
-    return read_mask(case.mask).ravel().astype(np.int64)
+    if isinstance(case, TripletCase):
+        unseen = np.full((case.labels[:, 0] == IGNORED).sum(), IGNORED)
+        return np.concatenate([np.nonzero(case.labels == 1)[1], unseen])
+    if isinstance(case, SkillCase):
+        return np.array([case.level])
+    if isinstance(case, DepthCase):
+        return np.zeros(len(case.depths), np.int64)
+    try:
+        return read_mask(case.mask).ravel().astype(np.int64)
+    except BenchmarkError as error:
+        findings.error(error.path, error.problem, error.remedy)
+        return np.zeros(0, np.int64)
 
 
 def _rates(cases: Iterable[Case], findings: Findings) -> dict[float, int]:
@@ -152,48 +175,56 @@ def _rates(cases: Iterable[Case], findings: Findings) -> dict[float, int]:
     rates: Counter[float] = Counter()
     seen: dict[Path, tuple[float, float] | None] = {}
     for case in cases:
-        if isinstance(case, PictureCase):
-            continue
-        if case.video not in seen:
-            seen[case.video] = _rate_and_seconds(case, findings)
-        facts = seen[case.video]
-        if facts is None:
-            continue
-        rates[round(facts[0], 3)] += 1
-        _check_duration(case, *facts, findings)
+        for video in _videos(case):
+            if video not in seen:
+                seen[video] = _rate_and_seconds(case, video, findings)
+            facts = seen[video]
+            if facts is not None:
+                rates[round(facts[0], 3)] += 1
+                _check_duration(case, video, *facts, findings)
     return dict(sorted(rates.items()))
 
 
-def _rate_and_seconds(case: VideoCase | ClipCase, findings: Findings) -> tuple[float, float] | None:
-    if case.video.is_dir():
-        if isinstance(case, ClipCase):
+def _videos(case: Case) -> tuple[Path, ...]:
+    if isinstance(case, SkillCase):
+        return case.videos
+    return () if isinstance(case, PictureCase | DepthCase) else (case.video,)
+
+
+def _rate_and_seconds(case: Case, video: Path, findings: Findings) -> tuple[float, float] | None:
+    if video.is_dir():
+        if not isinstance(case, VideoCase | TripletCase):
             return None
-        return case.fps, len(pictures(case.video)) / case.fps
-    facts = video_facts(case.video, findings)
+        return case.fps, len(pictures(video)) / case.fps
+    facts = video_facts(video, findings)
     return None if facts is None else (facts.fps, facts.seconds)
 
 
 def _check_duration(
-    case: VideoCase | ClipCase, fps: float, seconds: float, findings: Findings
+    case: Case, video: Path, fps: float, seconds: float, findings: Findings
 ) -> None:
+    if isinstance(case, PictureCase | DepthCase):
+        return
     if isinstance(case, ClipCase):
         if case.end_s is not None and seconds and case.end_s > seconds + LABEL_TOLERANCE_S:
             findings.error(
-                case.video,
+                video,
                 f"lasts {seconds:.0f} s, but clip {case.case} ends at {case.end_s:g} s",
                 "the video is cut or another one: restore it",
             )
         return
     if abs(fps - case.fps) > RATE_TOLERANCE * case.fps:
         findings.warning(
-            case.video,
+            video,
             f"has {fps:g} fps, the data set has {case.fps:g}",
             "it was encoded again; labels are found by time, so it can be used",
         )
-    labelled = len(case.labels) * case.every_s
-    if seconds and abs(labelled - seconds) > LABEL_TOLERANCE_S:
+    labelled = len(case.gestures if isinstance(case, SkillCase) else case.labels) * case.every_s
+    # Gestures may end before the video does, or not be told at all.
+    short = 0.0 if isinstance(case, SkillCase) else seconds - labelled
+    if seconds and max(labelled - seconds, short) > LABEL_TOLERANCE_S:
         findings.error(
-            case.video,
+            video,
             f"lasts {seconds:.0f} s but has labels for {labelled:.0f} s",
             "the annotation is of another video, or the video is cut: restore the pair",
         )

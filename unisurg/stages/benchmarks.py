@@ -92,7 +92,13 @@ def _row(benchmark: Benchmark) -> dict[str, Any]:
         "licence": benchmark.licence,
         "access": benchmark.access,
         "published": [
-            {"metric": row.metric, "model": row.model, "value": row.value, "source": row.source}
+            {
+                "metric": row.metric,
+                "model": row.model,
+                "value": row.value,
+                "share": row.share,
+                "source": row.source,
+            }
             for row in published(benchmark.name)
         ],
     }
@@ -111,7 +117,7 @@ def _sizes(benchmark: Benchmark) -> Mapping[Part, int] | None:
 def _cells(row: Mapping[str, Any]) -> Sequence[str]:
     cases: Mapping[str, int] = row["cases"]
     ours = [
-        f"{found['metric']} {100 * found['value']:.2f}"
+        f"{found['metric']} {100 * found['value'] if found['share'] else found['value']:.2f}"
         for found in row["published"]
         if found["model"].startswith("UniSurg")
     ]
