@@ -101,6 +101,15 @@ def test_an_objective_is_named_and_a_name_without_a_row_lists_the_rows():
             "objectives.vjepa: every weight is 0, so there is nothing to learn",
         ),
         (["objectives.paper.top_k=0"], "objectives.paper: top_k and base_weight are both 0"),
+        (["finetune.benchmarks=[polyps]"], "finetune.benchmarks: no block 'polyps' in benchmarks"),
+        (
+            ["probe.label_efficiency.benchmarks=[x]"],
+            "probe.label_efficiency.benchmarks: no block 'x' in benchmarks",
+        ),
+        (
+            ["baselines={random: {model: 'timm:x', weights: untrained, benchmarks: []}}"],
+            "baselines.random: the name is taken",
+        ),
     ],
 )  # fmt: skip
 def test_settings_that_contradict_each_other_say_which_and_no_more(overrides, said):

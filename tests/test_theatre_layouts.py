@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +18,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unisurg.benchmarks import REGISTRY
+from unisurg.cli import main
 from unisurg.settings import Settings, Theatre
 from unisurg.synthetic import layouts
 from unisurg.synthetic.labels import CHOLEC80_TOOLS
-from unisurg.synthetic.layouts import TheatreError, recordings
+from unisurg.synthetic.layouts import LAYOUTS, TheatreError
+from unisurg.synthetic.layouts.corpus import recordings
+from unisurg.synthetic.layouts.jobs import FAMILIES
 from unisurg.synthetic.motifs import PHASE_NAMES
 
 SMALL = {
@@ -31,6 +36,8 @@ SMALL = {
     "polyp_train": 3,
     "polyp_test": 3,
 }
+ROOT = Path(__file__).resolve().parent.parent
+OLD = ("corpus", "cholec80", "polyps")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +48,7 @@ def small(settings: Settings) -> Theatre:
 @pytest.fixture(scope="module")
 def theatre(small: Theatre, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("theatre")
-    layouts.write(root, small, seed=0)
+    layouts.write(root, small, 0, OLD)
     return root
 
 
@@ -158,7 +165,7 @@ def test_a_second_run_touches_nothing_and_a_missing_file_comes_back_the_same(
     (redone,) = (theatre / "corpus" / "arthroscopy").glob(f"{lost.stem}.*")
     first = Path(shutil.copy(redone, tmp_path))
     lost.unlink()
-    layouts.write(theatre, small, seed=0)
+    layouts.write(theatre, small, 0, OLD)
     after = contents(theatre)
     name = redone.relative_to(theatre).as_posix()
     assert after | {name: b""} == before | {name: b""}
@@ -170,28 +177,90 @@ def test_a_folder_of_another_seed_or_other_settings_is_refused(
     theatre: Path, small: Theatre
 ) -> None:
     with pytest.raises(TheatreError, match=r"other settings, seed or edition.*remove the folder"):
-        layouts.write(theatre, small, seed=1)
-    with pytest.raises(TheatreError, match=r"theatre\.json"):
-        layouts.write(theatre, small.model_copy(update={"corpus_videos": 3}), seed=0)
+        layouts.write(theatre, small, 1, OLD)
+    with pytest.raises(TheatreError, match=r"corpus: written with .*theatre\.json"):
+        layouts.write(theatre, small.model_copy(update={"corpus_videos": 3}), 0, OLD)
+    with pytest.raises(TheatreError, match="seed"):
+        layouts.write(theatre, small, 1, ["avos"])
+
+
+def test_a_folder_may_hold_some_layouts_and_gets_others_later(
+    small: Theatre, tmp_path: Path
+) -> None:
+    few = small.model_copy(update={"polyp_train": 1, "polyp_test": 1})
+    layouts.write(tmp_path, few, 0, ["kvasir"])
+    assert {path.name for path in tmp_path.iterdir()} == {"polyps", layouts.STAMP}
+    more = few.model_copy(update={"avos_videos": 1, "clip_seconds": 1, "small_side_px": 32})
+    layouts.write(tmp_path, more, 0, ["avos"])
+    assert {path.name for path in tmp_path.iterdir()} == {"polyps", "avos", layouts.STAMP}
+    stamp = json.loads((tmp_path / layouts.STAMP).read_text())
+    assert stamp["layouts"]["polyps"] == {"edition": 2, "polyp_train": 1, "polyp_test": 1}
+    assert stamp["layouts"]["avos"]["clip_seconds"] == 1
+
+
+def test_a_layout_that_was_removed_may_be_written_with_other_settings(
+    small: Theatre, tmp_path: Path
+) -> None:
+    few = small.model_copy(update={"polyp_train": 1, "polyp_test": 1})
+    layouts.write(tmp_path, few, 0, ["polyps"])
+    shutil.rmtree(tmp_path / "polyps")
+    layouts.write(tmp_path, few.model_copy(update={"polyp_test": 2}), 0, ["polyps"])
+    stamp = json.loads((tmp_path / layouts.STAMP).read_text())
+    assert stamp["layouts"]["polyps"]["polyp_test"] == 2
+
+
+def test_an_unknown_layout_is_named_and_nothing_is_written(
+    small: Theatre, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = r"no layout cholec81; there are: .*avos.*kvasir"
+    with pytest.raises(TheatreError, match=known):
+        layouts.write(tmp_path / "theatre", small, 0, ["avos", "cholec81"])
+    assert main(["synthesize", "--output", str(tmp_path / "theatre"), "--layout", "cholec81"]) == 1
+    assert re.search(known, capsys.readouterr().err)
+    assert not (tmp_path / "theatre").exists()
+
+
+def test_every_benchmark_of_the_settings_has_a_layout(settings: Settings) -> None:
+    written = {*LAYOUTS, *layouts.ALIASES}
+    assert set(settings.benchmarks) <= written
+    assert written - {"corpus", "polyps"} <= set(REGISTRY)
+    assert set(FAMILIES) == set(LAYOUTS)
+
+
+def test_the_theatre_of_the_repository_is_the_one_of_its_settings(settings: Settings) -> None:
+    stamp = json.loads((ROOT / "theatre" / layouts.STAMP).read_text())
+    values = settings.theatre.model_dump(mode="json")
+    wanted = {
+        row.name: {"edition": row.edition} | {name: values[name] for name in row.settings}
+        for row in LAYOUTS.values()
+    }
+    assert stamp == {"seed": settings.seed, "layouts": wanted}
+    assert {name for row in LAYOUTS.values() for name in row.settings} == set(values)
+    missing = [
+        job.done
+        for row in LAYOUTS.values()
+        for job in row.jobs(ROOT / "theatre", settings.theatre, settings.seed)
+        if not job.done.is_file()
+    ]
+    assert missing == []
 
 
 def test_a_killed_run_leaves_no_broken_file_and_the_next_one_finishes(
-    theatre: Path, tmp_path: Path
+    theatre: Path, small: Theatre, tmp_path: Path
 ) -> None:
     root = tmp_path / "theatre"
     root.mkdir()
     (root / layouts.STAMP).write_bytes((theatre / layouts.STAMP).read_bytes())
-    facts = json.loads((root / layouts.STAMP).read_text())
     program = (
         "import json, sys; from pathlib import Path; from unisurg.settings import Theatre;"
         "from unisurg.synthetic import layouts\n"
         "if __name__ == '__main__':\n"
         "    settings = Theatre(**json.loads(sys.argv[2]))\n"
-        "    layouts.write_corpus(Path(sys.argv[1]), settings, 0)\n"
+        "    layouts.write(Path(sys.argv[1]), settings, 0, ['corpus'])\n"
     )
     script = tmp_path / "run.py"
     script.write_text(program)
-    command = [sys.executable, str(script), str(root), json.dumps(facts["settings"])]
+    command = [sys.executable, str(script), str(root), small.model_dump_json()]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     while not list(root.glob("corpus/*/case*")) and process.poll() is None:
         time.sleep(0.005)
@@ -200,7 +269,7 @@ def test_a_killed_run_leaves_no_broken_file_and_the_next_one_finishes(
     finished = list(root.glob("corpus/*/case*"))
     assert 0 < len(finished) < SMALL["corpus_videos"]
     assert all(alike(path, theatre / path.relative_to(root)) for path in finished)
-    layouts.write_corpus(root, Theatre(**facts["settings"]), seed=0)
+    layouts.write(root, small, 0, ["corpus"])
     again, whole = ({n for n in contents(r) if n.startswith("corpus")} for r in (root, theatre))
     assert again == whole
     assert [n for n in again if "case" in n and not alike(root / n, theatre / n)] == []

@@ -1,7 +1,7 @@
 """Pixels and their labels: the same on every machine, true of one another, and fast.
 
 `python tests/test_theatre_pixels.py` prints the fingerprints; they belong here when the look of the
-theatre is changed on purpose (then raise `layouts.EDITION` as well).
+theatre is changed on purpose (then raise the `edition` of its layouts as well).
 """
 
 from __future__ import annotations
@@ -24,12 +24,31 @@ from unisurg.synthetic.view import FIXED
 from unisurg.synthetic.worlds import WORLDS
 
 MOMENTS_MS = (0, 7_040, 15_200, 23_760)
-RECORDED = ("laparoscopy-a", "laparoscopy-b", "colonoscopy", "arthroscopy")
+RECORDED = (
+    "laparoscopy-a",
+    "laparoscopy-b",
+    "colonoscopy",
+    "arthroscopy",
+    "pelvis",
+    "liver",
+    "nose",
+    "brain",
+    "eye",
+    "open",
+    "colonoscopy-clear",
+)
 GOLDEN = {
     "laparoscopy-a": "6736c7b8e62a093f6fdc1c41492be37978d7b6f6cd2a8fe9e14792092b177fc5",
     "laparoscopy-b": "51c30b7f9db8c6176f20421bc9a0dc3bfc557dbdf6481c44a3c566be58b3e291",
     "colonoscopy": "19e866b5c6e52b0a099252bcf61fbf42b539900c84570bfbb4288314d391adad",
     "arthroscopy": "efcf0b5192ecf1b738199fcca5314882732a939f18c606b36fd48c86db974221",
+    "pelvis": "fc7023143aeb2233957d89fe5039230303490bfecfbc5d313ab950ffedf71442",
+    "liver": "12786b27f1d013456251fdbf4d6e6430356d71d9b36101791bb3078d2f49c99c",
+    "nose": "0cad1962f5586f9162ecc1011cdaf84e4e7e770c78b93ae02af9ce69edc2d2fa",
+    "brain": "b2250d133c8ae4656284bb1cf011a4f722c01973aec6d877661168290a9d44df",
+    "eye": "56a7a8d5377fed186a75021cd62e90f8962cbc02d6b48aaf07ecc112b8ba5dc2",
+    "open": "b098b4924f003afcbdeed9556b4156303293a27a783681500c3f81fadfa81aef",
+    "colonoscopy-clear": "793ab42de4c9d11a887bb8196040ee25797d68eff288a98c66fbdfb1de7929fc",
     "polyps": "007eaca3118b3477f5f5684e7b28a623c661dbeb7abb17bce3f54077e0836554",
 }
 

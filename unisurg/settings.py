@@ -40,6 +40,15 @@ class Theatre(Section):
     phase_fps: Positive
     polyp_train: Positive
     polyp_test: Positive
+    small_side_px: Side
+    small_videos: Annotated[int, Field(ge=4)]
+    small_seconds: Positive
+    clip_seconds: Positive
+    surgicalactions160_clips: Annotated[int, Field(gt=0, lt=100)]
+    avos_videos: Positive
+    ophnet_videos: Annotated[int, Field(ge=3)]
+    polypdiag_train: Positive
+    polypdiag_test: Positive
 
 
 class Tracking(Section):
@@ -196,7 +205,13 @@ class PretrainLong(Section):
     warmup_steps: NonNegative
 
 
+Protocol = Literal["dense", "fast"]
+WindowKind = Literal["causal", "centred"]
+
+
 class Features(Section):
+    protocol: Protocol
+    window: WindowKind
     batch: Positive
     dtype: Literal["float16", "float32"]
     grid: NonNegative
@@ -204,17 +219,50 @@ class Features(Section):
     random_encoders: NonNegative
 
 
+# Names that results give to something else.
+RESERVED = {"pretrained", "random", "difference", "truth", "moments", "image"}
+
+
+class Baseline(Section):
+    """A further frozen encoder: of timm, or of a folder or file of weights."""
+
+    model: str
+    weights: str
+    benchmarks: tuple[str, ...]
+
+    @property
+    def timm(self) -> str | None:
+        """Name of a timm model; None where `model` is a path."""
+        kind, colon, name = self.model.partition(":")
+        return name if colon and kind == "timm" else None
+
+
 ViewName = Literal["tokens", "change"]
+KindName = Literal["attentive", "linear", "knn", "temporal"]
 
 
 class Epochs(Section):
     """One number per family of tasks."""
 
     phase: Positive
+    action: Positive
     segmentation: Positive
 
 
+class Temporal(Section):
+    width: Positive
+    layers: Positive
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    epochs: Positive
+
+
+class LabelEfficiency(Section):
+    benchmarks: tuple[str, ...]
+    fractions: tuple[Annotated[float, Field(gt=0, lt=1)], ...]
+
+
 class Probe(Section):
+    kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
     seeds: tuple[int, ...]
     epochs: Epochs
     batch: Positive
@@ -224,7 +272,26 @@ class Probe(Section):
     lr: tuple[PositiveFloat, ...]
     weight_decay: tuple[NonNegativeFloat, ...]
     halving: tuple[Share, ...]
+    neighbours: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    temporal: Temporal
+    smoothing_s: NonNegative
+    label_efficiency: LabelEfficiency
     bootstrap: Positive
+    baseline: bool
+
+
+class Finetune(Section):
+    benchmarks: tuple[str, ...]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    epochs: Positive
+    warmup_epochs: NonNegativeFloat
+    batch: Positive
+    lr: PositiveFloat
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: NonNegativeFloat
+    drop_path: Share
+    precision: Literal["float32", "bfloat16"]
+    activation_checkpointing: bool
     baseline: bool
 
 
@@ -253,9 +320,30 @@ class Settings(Section):
     pretrain: Pretrain
     pretrain_long: PretrainLong
     features: Features
+    baselines: dict[str, Baseline]
     probe: Probe
+    finetune: Finetune
     benchmarks: dict[str, Benchmark]
     report: Report
+
+    @model_validator(mode="after")
+    def _names_are_of_blocks(self) -> Settings:
+        lists = {
+            "finetune.benchmarks": self.finetune.benchmarks,
+            "probe.label_efficiency.benchmarks": self.probe.label_efficiency.benchmarks,
+            **{f"baselines.{name}.benchmarks": b.benchmarks for name, b in self.baselines.items()},
+        }
+        for key, names in lists.items():
+            unknown = [name for name in names if name not in self.benchmarks]
+            if unknown:
+                raise ValueError(
+                    f"{key}: no block {unknown[0]!r} in benchmarks; there are "
+                    + ", ".join(self.benchmarks)
+                )
+        reserved = sorted(RESERVED & set(self.baselines))
+        if reserved:
+            raise ValueError(f"baselines.{reserved[0]}: the name is taken; choose another")
+        return self
 
     @property
     def pretrain_second(self) -> Pretrain:

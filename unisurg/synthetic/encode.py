@@ -17,6 +17,7 @@ import numpy as np
 
 CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi"}
 PRESET = "medium"
+CRF = 31  # of the theatre's videos
 MPEG4_BITS_PER_S = 100_000
 AUDIO_HZ = 16_000
 MILLISECOND = Fraction(1, 1000)

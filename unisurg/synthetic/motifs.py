@@ -16,7 +16,20 @@ well above the 2 s that one frame per second can still tell.
     GallbladderRetraction     dwells and jumps    dwells and jumps    hand over hand
 
 The main instrument is the right one, except for a left-handed surgeon, whom some worlds have; not
-the world of the phase benchmark, whose few videos could not teach the exception.
+the worlds of phase benchmarks, whose few videos could not teach the exception.
+
+Where a benchmark has more classes than these seven, the repertoire goes on with the other pairs of
+motions. A hand may then be away: its instrument is drawn back out of the picture.
+
+    Suturing                  dwells and jumps    circles counter
+    Irrigation                circles clockwise   dwells and jumps
+    Inspection                still               away
+    Marking                   circles clockwise   away
+    Injection                 dwells and jumps    away
+    Retraction                away                still
+    Suction                   away                circles counter
+    Swabbing                  away                dwells and jumps
+    Outside                   away                away                no instrument in the picture
 """
 
 from __future__ import annotations
@@ -36,11 +49,12 @@ class Motion(Enum):
     CLOCKWISE = "clockwise"
     COUNTER = "counter-clockwise"
     JUMP = "dwell and jump"
+    AWAY = "away"
 
 
 @dataclass(frozen=True)
 class Motif:
-    """A phase: its name in Cholec80 and the motions of the main instrument and its assistant."""
+    """A phase: its name and the motions of the main instrument and its assistant."""
 
     name: str
     main: Motion
@@ -56,11 +70,28 @@ MOTIFS = (
     Motif("CleaningCoagulation", Motion.STILL, Motion.JUMP),
     Motif("GallbladderRetraction", Motion.JUMP, Motion.JUMP),
 )
-PHASE_NAMES = tuple(motif.name for motif in MOTIFS)
+PHASE_NAMES = tuple(row.name for row in MOTIFS)
+REPERTOIRE = (
+    *MOTIFS,
+    Motif("Suturing", Motion.JUMP, Motion.COUNTER),
+    Motif("Irrigation", Motion.CLOCKWISE, Motion.JUMP),
+    Motif("Inspection", Motion.STILL, Motion.AWAY),
+    Motif("Marking", Motion.CLOCKWISE, Motion.AWAY),
+    Motif("Injection", Motion.JUMP, Motion.AWAY),
+    Motif("Retraction", Motion.AWAY, Motion.STILL),
+    Motif("Suction", Motion.AWAY, Motion.COUNTER),
+    Motif("Swabbing", Motion.AWAY, Motion.JUMP),
+    Motif("Outside", Motion.AWAY, Motion.AWAY),
+)
 
 PERIOD_MS = (4500, 6001)
 DWELL_MS = (2600, 4001)
 JUMP_MS = 500
+
+
+def motif(name: str) -> int:
+    """Index in the repertoire of the motif of that name."""
+    return [row.name for row in REPERTOIRE].index(name)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from unisurg.synthetic.exact import (
     sine,
     stream,
 )
-from unisurg.synthetic.motifs import MOTIFS, Dance
+from unisurg.synthetic.motifs import MOTIFS, REPERTOIRE, Dance, Motion
 from unisurg.synthetic.worlds import WORLDS, World
 
 PHASE_MS = (26_000, 40_001)
 SIDES = (-1, 1)
+PASSAGE_MS = 900  # of an instrument into the picture, or out of it
 STEER_PX = 24
 TIMELINE, HANDS, TOOLS, CAMERA, NUISANCE = range(5)
 
@@ -40,7 +41,7 @@ class States:
     """
 
     ms: Array  # (N,) time
-    phase: Array  # (N,) index of MOTIFS
+    phase: Array  # (N,) index of REPERTOIRE
     tip: Array  # (N, 2, 2) where the jaws begin to touch
     port: Array  # (N, 2, 2) where the shaft enters, outside the view
     inserted: Array  # (N, 2) 0 outside .. ONE in place
@@ -78,10 +79,28 @@ class Skill:
         return 6 + round(12 * (self.steadiness + self.economy))
 
 
-class Operation:
-    """One seeded recording in a world: what happens at any millisecond of its `seconds`."""
+@dataclass(frozen=True)
+class Script:
+    """What is done from when on, until the next begins."""
 
-    def __init__(self, world: str, seed: int, seconds: int, skill: Skill | None = None) -> None:
+    starts_ms: Array  # (K,) rising from 0
+    motifs: Array  # (K,) index of REPERTOIRE
+
+
+class Operation:
+    """One seeded recording in a world: what happens at any millisecond of its `seconds`.
+
+    Without a script, the seed writes one of cholecystectomy's phases in roughly the usual order.
+    """
+
+    def __init__(
+        self,
+        world: str,
+        seed: int,
+        seconds: int,
+        skill: Skill | None = None,
+        script: Script | None = None,
+    ) -> None:
         if world not in WORLDS:
             raise ValueError(f"world {world!r} is not one of {', '.join(WORLDS)}")
         self.world: World = WORLDS[world]
@@ -90,7 +109,8 @@ class Operation:
         self.seconds = seconds
         self.span_ms = seconds * 1000
         self.skill = skill or _draw_skill(stream(*self.key, HANDS, 9))
-        self.starts_ms, self.phases = _draw_timeline(stream(*self.key, TIMELINE), self.span_ms)
+        script = script or _draw_script(stream(*self.key, TIMELINE), self.span_ms)
+        self.starts_ms, self.phases = script.starts_ms, script.motifs
         self.main = int(stream(*self.key, HANDS, 8).integers(ONE) >= self.world.left_handed)
 
     def at(self, ms: Array) -> States:
@@ -111,13 +131,15 @@ class Operation:
         result = np.zeros_like(ms)
         ends = np.append(self.starts_ms[1:], self.span_ms + 1)
         for start, end, phase in zip(self.starts_ms, ends, self.phases, strict=True):
-            motif = MOTIFS[phase]
-            motion = motif.main if hand == self.main else motif.assistant
-            dance = Dance.draw(rng, motion, int(end - start))
+            dance = Dance.draw(rng, self._motion(phase, hand), int(end - start))
             inside = (ms >= start) & (ms < end)
             result[inside] = angle + dance.angle(ms[inside] - start)
             angle += int(dance.angle(np.array([end - start]))[0])
         return result
+
+    def _motion(self, phase: int, hand: int) -> Motion:
+        motif = REPERTOIRE[phase]
+        return motif.main if hand == self.main else motif.assistant
 
     def _hand(self, ms: Array, hand: int, camera: Array) -> dict[str, Array]:
         rng = stream(*self.key, HANDS, hand, 1)
@@ -131,6 +153,7 @@ class Operation:
             goal = goal - camera
         port = _polar(150 * SUB, int(rng.integers(TURN * 8 // 360, TURN * 62 // 360)), side)
         inserted, kind = self._exchange(ms, stream(*self.key, TOOLS, hand))
+        inserted = np.minimum(inserted, ONE - self._away(ms, hand))
         idle = self._idling(ms, stream(*self.key, TOOLS, hand, 1))
         reach = (inserted * (ONE - idle)) >> 10
         tip = port + (((goal - port) * reach[:, None]) >> 10)
@@ -160,12 +183,25 @@ class Operation:
 
     def _exchange(self, ms: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         """Instruments enter, are exchanged now and then, and leave at the end."""
-        edge = 900
+        edge = PASSAGE_MS
         enter, leave = int(rng.integers(0, 1200)), self.span_ms - int(rng.integers(900, 2500))
         gaps = _draw_intervals(rng, self.span_ms, (25_000, 60_000), (2200, 3500))
         inserted = pulses(ms, np.array([[enter, leave]]), edge) - pulses(ms, gaps, edge)
         kinds = rng.integers(0, len(self.world.instruments), len(gaps) + 1)
         return np.clip(inserted, 0, ONE), kinds[np.searchsorted(gaps.mean(axis=1), ms)]
+
+    def _away(self, ms: Array, hand: int) -> Array:
+        """`ONE` while the script keeps the hand out of the picture."""
+        intervals: list[tuple[int, int]] = []
+        ends = np.append(self.starts_ms[1:], self.span_ms + PASSAGE_MS)
+        for start, end, phase in zip(self.starts_ms, ends, self.phases, strict=True):
+            if self._motion(phase, hand) is not Motion.AWAY:
+                continue
+            if intervals and intervals[-1][1] == start:
+                start, _ = intervals.pop()
+            # Who begins away has never been in the picture.
+            intervals.append((int(start) or -PASSAGE_MS, int(end)))
+        return pulses(ms, np.array(intervals, np.int64).reshape(-1, 2), PASSAGE_MS)
 
     def _idling(self, ms: Array, rng: np.random.Generator) -> Array:
         """Share of the way back to the port that an uneconomical hand wastes."""
@@ -217,7 +253,7 @@ def _draw_skill(rng: np.random.Generator) -> Skill:
     return Skill(steadiness, economy)
 
 
-def _draw_timeline(rng: np.random.Generator, span_ms: int) -> tuple[Array, Array]:
+def _draw_script(rng: np.random.Generator, span_ms: int) -> Script:
     """Phases in roughly the usual order: some start late, are skipped, or are taken up again."""
     last = len(MOTIFS) - 1
     phase, start = int(rng.choice(5, p=[0.5, 0.15, 0.15, 0.1, 0.1])), 0
@@ -229,7 +265,7 @@ def _draw_timeline(rng: np.random.Generator, span_ms: int) -> tuple[Array, Array
         step = int(rng.choice([1, 2, -1, -2], p=[0.62, 0.2, 0.09, 0.09]))
         onward = last if phase == last - 1 else int(rng.choice([2, 4, 5]))
         phase = phase + step if 0 <= phase + step <= last else onward
-    return np.array(starts, np.int64), np.array(phases, np.int64)
+    return Script(np.array(starts, np.int64), np.array(phases, np.int64))
 
 
 def _draw_intervals(

@@ -32,6 +32,15 @@ SHAVER = Instrument("Shaver", "resect", 1, 30, 15, 21, (118, 120, 128))
 PUNCH = Instrument("Punch", "cut", 2, 30, 11, 17, (120, 122, 126))
 SNARE = Instrument("Snare", "snare", 1, 35, 6, 13, (86, 110, 148))
 FORCEPS = Instrument("Forceps", "biopsy", 2, 25, 10, 13, (60, 96, 150))
+NEEDLE_HOLDER = Instrument("NeedleHolder", "suture", 2, 28, 12, 19, (150, 140, 110))
+ELEVATOR = Instrument("FreerElevator", "dissect", 1, 38, 8, 13, (132, 134, 142))
+RONGEUR = Instrument("Rongeur", "cut", 2, 30, 11, 17, (92, 94, 100))
+CURETTE = Instrument("RingCurette", "resect", 1, 30, 7, 13, (96, 104, 120))
+SUCTION = Instrument("Suction", "aspirate", 1, 22, 11, 15, (140, 142, 146))
+SCALPEL = Instrument("Scalpel", "cut", 1, 36, 9, 19, (146, 150, 152))
+TWEEZERS = Instrument("Tweezers", "grasp", 2, 46, 8, 19, (160, 164, 170))
+PHACO = Instrument("PhacoProbe", "aspirate", 1, 28, 8, 19, (88, 116, 132))
+CANNULA = Instrument("Cannula", "inject", 1, 34, 4, 11, (168, 170, 174))
 
 
 @dataclass(frozen=True)
@@ -139,10 +148,127 @@ ARTHROSCOPY = World(
     left_handed=200,
 )
 COLONOSCOPY_STILL = replace(COLONOSCOPY, hands=0, lesions=0, field=1250)
+PELVIS = World(
+    specialty="gynaecology",
+    projection="bowl",
+    instruments=(GRASPER, BIPOLAR, SCISSORS, NEEDLE_HOLDER, IRRIGATOR),
+    hands=2,
+    targets=("peritoneum", "bladder", "uterus", "omentum"),
+    tissue=((140, 62, 66), (204, 112, 108), (226, 152, 142), (240, 192, 178)),
+    back=(150, 64, 76),
+    organ=(212, 132, 130),
+    fat=(236, 212, 150),
+    fat_share=200,
+    vessel=(158, 34, 52),
+    film=(140, 20, 24),
+    field=1180,
+    camera=Camera((12_000, 22_000), 12, 60, 3),
+    lesions=0,
+    left_handed=0,
+)
+LIVER = World(
+    specialty="hepatobiliary_surgery",
+    projection="bowl",
+    instruments=(GRASPER, BIPOLAR, CLIPPER, IRRIGATOR, HOOK),
+    hands=2,
+    targets=("liver", "diaphragm", "tumour", "omentum"),
+    tissue=((76, 28, 22), (122, 52, 40), (150, 74, 56), (182, 108, 86)),
+    back=(150, 96, 84),
+    organ=(176, 140, 104),
+    fat=(214, 182, 104),
+    fat_share=120,
+    vessel=(70, 12, 24),
+    film=(100, 8, 12),
+    field=1000,
+    camera=Camera((12_000, 22_000), 12, 60, 3),
+    lesions=0,
+    left_handed=0,
+)
+NOSE = World(
+    specialty="neurosurgery",
+    projection="tunnel",
+    instruments=(ELEVATOR, RONGEUR, CURETTE, SUCTION),
+    hands=2,
+    targets=("mucosa", "bone", "sella", "crust"),
+    tissue=((126, 40, 44), (188, 84, 84), (216, 126, 118), (238, 196, 178)),
+    back=(226, 200, 172),
+    organ=(198, 90, 88),
+    fat=(232, 214, 168),
+    fat_share=80,
+    vessel=(150, 24, 36),
+    film=(130, 14, 20),
+    field=940,
+    camera=Camera((9000, 16_000), 8, 0, 8),
+    lesions=0,
+    left_handed=0,
+)
+BRAIN = World(
+    specialty="neurosurgery",
+    projection="bowl",
+    instruments=(BIPOLAR, SUCTION, SCISSORS, TWEEZERS),
+    hands=2,
+    targets=("cortex", "dura", "tumour", "cotton"),
+    tissue=((158, 92, 84), (206, 146, 130), (226, 182, 164), (240, 212, 196)),
+    back=(204, 176, 150),
+    organ=(150, 88, 104),
+    fat=(240, 236, 222),
+    fat_share=90,
+    vessel=(104, 16, 36),
+    film=(150, 18, 24),
+    field=1100,
+    camera=Camera((16_000, 28_000), 10, 60, 4),
+    lesions=0,
+    left_handed=0,
+)
+EYE = World(
+    specialty="ophthalmology",
+    projection="bowl",
+    instruments=(PHACO, CANNULA, TWEEZERS),
+    hands=2,
+    targets=("sclera", "eyelid", "pupil", "conjunctiva"),
+    tissue=((176, 132, 116), (214, 190, 178), (234, 222, 212), (246, 240, 232)),
+    back=(196, 140, 112),
+    organ=(62, 36, 30),
+    fat=(228, 172, 156),
+    fat_share=150,
+    vessel=(198, 70, 62),
+    film=(206, 214, 220),
+    field=1050,
+    camera=Camera((16_000, 28_000), 8, 40, 2),
+    lesions=0,
+    left_handed=0,
+)
+OPEN = World(
+    specialty="open_surgery",
+    projection="bowl",
+    instruments=(SCALPEL, TWEEZERS, NEEDLE_HOLDER, SCISSORS),
+    hands=2,
+    targets=("muscle", "drape", "wound", "fat"),
+    tissue=((150, 96, 76), (208, 156, 128), (224, 180, 152), (236, 202, 178)),
+    back=(48, 112, 122),
+    organ=(142, 38, 36),
+    fat=(230, 192, 112),
+    fat_share=140,
+    vessel=(150, 40, 40),
+    film=(126, 12, 14),
+    field=1190,
+    camera=Camera((7000, 14_000), 18, 110, 7),
+    lesions=0,
+    left_handed=0,
+)
+COLONOSCOPY_CLEAR = replace(COLONOSCOPY, lesions=0)
+# A recording draws from its seed and its world's place in this table: new rows go last.
 WORLDS = {
     "laparoscopy-a": LAPAROSCOPY_A,
     "laparoscopy-b": LAPAROSCOPY_B,
     "colonoscopy": COLONOSCOPY,
     "arthroscopy": ARTHROSCOPY,
     "colonoscopy-still": COLONOSCOPY_STILL,
+    "pelvis": PELVIS,
+    "liver": LIVER,
+    "nose": NOSE,
+    "brain": BRAIN,
+    "eye": EYE,
+    "open": OPEN,
+    "colonoscopy-clear": COLONOSCOPY_CLEAR,
 }
