@@ -1,24 +1,57 @@
 """The folder of frozen features of one benchmark: all that a probe needs, without the raw data.
 
     index.json                  facts of the benchmark and a row per case
-    truth/CASE.npz              `labels` (S,) int64, or `mask` (H, W) bool and, for tests, `image`
-    VARIANT/CASE.npy            tokens (S, t, h, w, D) of S clips, a variant per encoder
+    truth/CASE.npz              `labels` (S,) int64 and `moments` (S,) float64 in seconds; or
+                                `mask` (H, W) bool and, for tests, `image`
+    VARIANT/CASE.npy            tokens (S, t, h, w, D) of S clips, a variant per encoder and seed
+    VARIANT/CASE.windows.npz    where the tokens are rows (L, h, w, D) of a whole case: `windows`
+                                (S, t) int64, which rows make each clip, and perhaps `code` (t, D)
 
-Variants are `pretrained` and `random-K`.
+A case is a video with its labelled moments, a group of clips that belong together, or a picture.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from unisurg.benchmarks.base import Part
+from unisurg.settings import Protocol, WindowKind
 
-PRETRAINED = "pretrained"
+PRETRAINED, RANDOM = "pretrained", "random"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens of the clips of one case, mapped from disk; `tokens[i]` is clip i, (t, h, w, D).
+
+    `rows` is (S, t, h, w, D); or, with `windows` (S, t), the rows (L, h, w, D) of a whole video
+    from which clips are put together, so that a row that many clips share is stored once. `code`
+    (t, D) is then added to the time steps of a clip: encoders of single frames have no other sense
+    of order.
+    """
+
+    rows: np.ndarray
+    windows: np.ndarray | None = None
+    code: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows if self.windows is None else self.windows)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """(S, t, h, w, D)."""
+        steps = self.rows.shape[1] if self.windows is None else self.windows.shape[1]
+        return (len(self), steps, *self.rows.shape[-3:])
+
+    def __getitem__(self, clip: int) -> np.ndarray:
+        """Tokens (t, h, w, D) of one clip."""
+        tokens = self.rows[clip] if self.windows is None else self.rows[self.windows[clip]]
+        return tokens if self.code is None else tokens + self.code[:, None, None]
 
 
 @dataclass(frozen=True)
@@ -29,14 +62,27 @@ class StoredCase:
     case: str
     split: Part
 
-    def tokens(self, variant: str) -> np.ndarray:
-        """Tokens (S, t, h, w, D), mapped from disk, of the encoder `variant`."""
-        return np.load(tokens_path(self.root, variant, self.case), mmap_mode="r")
+    def tokens(self, variant: str) -> Tokens:
+        """Tokens of the encoder `variant`."""
+        rows = np.load(tokens_path(self.root, variant, self.case), mmap_mode="r")
+        windows = windows_path(self.root, variant, self.case)
+        if not windows.is_file():
+            return Tokens(rows)
+        with np.load(windows) as stored:
+            return Tokens(rows, stored["windows"], stored.get("code"))
 
     def truth(self) -> np.ndarray:
-        """Labels (S,) int64 of a video, mask (H, W) bool of a picture."""
+        """Labels (S,) int64 of the clips of a video or a group, mask (H, W) bool of a picture."""
         with np.load(truth_path(self.root, self.case)) as arrays:
             return arrays["labels"] if "labels" in arrays else arrays["mask"]
+
+    def moments(self) -> np.ndarray:
+        """Seconds (S,) from the start of the video, ascending, at which its clips are labelled.
+
+        Of a group of clips, where each starts in its file.
+        """
+        with np.load(truth_path(self.root, self.case)) as arrays:
+            return arrays["moments"]
 
     def image(self) -> np.ndarray:
         """Pixels (H, W, 3) uint8 of a test picture."""
@@ -46,7 +92,14 @@ class StoredCase:
 
 @dataclass(frozen=True)
 class Index:
-    """What `index.json` says about the benchmark; `encoders` maps each variant to its digest."""
+    """What `index.json` says about the benchmark and how its features were made.
+
+    `encoders` maps each encoder's name to its variants: one, or one per seed where it is untrained.
+    `digests` maps each variant to the digest of its weights. `lookahead_s` is how many seconds
+    after the labelled moment a clip may know of, 0 for the causal windows of `dense`. `every_s` are
+    the seconds between the clips of a training or validation video, 0 where cases are no videos;
+    `test_every_s` those of a test video.
+    """
 
     benchmark: str
     task: str
@@ -56,7 +109,15 @@ class Index:
     main: str
     classes: tuple[str, ...]
     size_px: int
-    encoders: dict[str, str]
+    frames: int
+    fps: float
+    protocol: Protocol
+    window: WindowKind
+    lookahead_s: float
+    every_s: float
+    test_every_s: float
+    encoders: Mapping[str, tuple[str, ...]]
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -80,7 +141,8 @@ def read(root: Path) -> Store:
         raise FileNotFoundError(f"{path}: no finished features here; run the stage `features`")
     facts = json.loads(path.read_text(encoding="utf-8"))
     rows = facts.pop("cases")
-    index = Index(**{**facts, "classes": tuple(facts["classes"])})
+    encoders = {name: tuple(variants) for name, variants in facts.pop("encoders").items()}
+    index = Index(**{**facts, "classes": tuple(facts["classes"]), "encoders": encoders})
     cases = (StoredCase(root, row["case"], row["split"]) for row in rows)
     return Store(index, tuple(cases))
 
@@ -99,8 +161,27 @@ def write_truth(root: Path, case: str, **arrays: np.ndarray) -> None:
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
+def write_windows(
+    root: Path, variant: str, case: str, windows: np.ndarray, code: np.ndarray | None
+) -> None:
+    """Say which rows make each clip, (S, t), and which code (t, D) to add to their time steps."""
+    path = windows_path(root, variant, case)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_windows(path, windows, code)
+
+
+def save_windows(path: Path, windows: np.ndarray, code: np.ndarray | None) -> None:
+    """Write a file of windows; equal content gives equal bytes."""
+    arrays = {"windows": windows} if code is None else {"windows": windows, "code": code}
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
 def tokens_path(root: Path, variant: str, case: str) -> Path:
     return root / variant / f"{case}.npy"
+
+
+def windows_path(root: Path, variant: str, case: str) -> Path:
+    return root / variant / f"{case}.windows.npz"
 
 
 def truth_path(root: Path, case: str) -> Path:

@@ -108,13 +108,14 @@ def save(folder: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:
 
 
 def mark_best(folder: Path, path: Path, measure: str, value: float) -> None:
-    """Keep `path` as `best.pt` if `value` is higher than that of the best so far.
+    """Keep `path` as `best.pt` if `value` is at least that of the best so far.
 
-    A value of another measure than the best so far replaces it.
+    Of equals the newest is kept: a probe that is always right says nothing, and more steps help. A
+    value of another measure than the best so far replaces it.
     """
     with suppress(FileNotFoundError, ValueError, KeyError):
         best = json.loads((folder / BEST_SCORE).read_text(encoding="utf-8"))
-        if best["measure"] == measure and best["value"] >= value:
+        if best["measure"] == measure and best["value"] > value:
             return
     aside = folder / f"{BEST}.part"
     aside.unlink(missing_ok=True)

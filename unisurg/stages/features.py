@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unisurg.evaluation.features import extract
+from unisurg.evaluation.extraction.features import extract
 from unisurg.settings import Settings
 from unisurg.stages import identity_path
 from unisurg.tracking import track_stage

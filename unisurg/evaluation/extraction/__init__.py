@@ -1,0 +1,1 @@
+"""Pixels of benchmark cases -> frozen features, computed once."""
