@@ -4,90 +4,44 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from probe_stores import (
+    BLIND,
+    CLIPS,
+    DIM,
+    FRAMES,
+    KNOWING,
+    PARTS,
+    TEST_EVERY_S,
+    epochs,
+    index,
+    quick,
+    save,
+    write,
+)
 
-from unisurg.evaluation import probe, store
-from unisurg.evaluation.store import Index, StoredCase
-from unisurg.settings import Epochs
+from unisurg.evaluation import statistics, store
+from unisurg.evaluation.probing import probe
+from unisurg.evaluation.probing.choosing import Chosen, DivergedError
+from unisurg.evaluation.probing.kinds import KindError, kinds_of
+from unisurg.evaluation.probing.runs import Run, RunError, runs_of
+from unisurg.settings import LabelEfficiency
 
-DIM, CLASSES = 16, 3
-PARTS = {"train": 5, "val": 2, "test": 4}
-
-
-def epochs(count: int) -> Epochs:
-    return Epochs(phase=count, segmentation=count)
-
-
-@pytest.fixture
-def quick(settings):
-    """Settings of a probe that trains in a second."""
-    small = settings.probe.model_copy(
-        update={
-            "seeds": (0, 1),
-            "epochs": epochs(4),
-            "batch": 16,
-            "depth": 0,
-            "heads": 2,
-            "view": ("tokens",),
-            "lr": (1e-3, 3e-2),
-            "weight_decay": (0.01, 0.1),
-            "halving": (0.5,),
-            "bootstrap": 200,
-        }
-    )
-    return settings.model_copy(update={"probe": small})
-
-
-def index(task: str, refit: bool = False) -> Index:
-    phase = task == "phase"
-    return Index(
-        benchmark="made-up",
-        task=task,
-        split="all",
-        refit=refit,
-        unit="video" if phase else "picture",
-        main="f1_sm_per_video_unrelaxed" if phase else "mean_dice_threshold_0.5",
-        classes=("a", "b", "c") if phase else ("background", "polyp"),
-        size_px=16,
-        encoders={"pretrained": "p", "random-0": "r0", "random-1": "r1"},
-    )
-
-
-def write(root: Path, facts: Index, seed: int = 0) -> Path:
-    """Features in which only `pretrained` knows the truth."""
-    cases = []
-    for part, count in PARTS.items():
-        for i in range(count):
-            case = StoredCase(root, f"{part}{i}", part)
-            rng = np.random.default_rng([seed, i, *part.encode()])
-            signal = _phase(root, case, rng) if facts.task == "phase" else _mask(root, case, rng)
-            for variant in facts.encoders:
-                path = store.tokens_path(root, variant, case.case)
-                path.parent.mkdir(exist_ok=True)
-                noise = rng.normal(size=signal.shape)
-                np.save(path, (noise + signal * (variant == "pretrained")).astype(np.float16))
-            cases.append(case)
-    store.write_index(root, facts, cases)
-    return root
-
-
-def _phase(root: Path, case: StoredCase, rng: np.random.Generator) -> np.ndarray:
-    labels = np.sort(rng.integers(0, CLASSES, 20))
-    store.write_truth(root, case.case, labels=labels)
-    return np.broadcast_to(2 * np.eye(DIM)[labels][:, None, None, None], (20, 2, 1, 2, DIM))
-
-
-def _mask(root: Path, case: StoredCase, rng: np.random.Generator) -> np.ndarray:
-    coarse = rng.random((4, 4)) > 0.5
-    mask = np.kron(coarse, np.ones((6, 8))) > 0
-    image = {"image": np.zeros((24, 32, 3), np.uint8)} if case.split == "test" else {}
-    store.write_truth(root, case.case, mask=mask, **image)
-    return 6 * coarse[None, None, :, :, None] * np.eye(DIM)[0]
+TASKS = ["phase", "action", "segmentation"]
+EVERYTHING = {
+    "kinds": ("attentive", "linear", "knn", "temporal"),
+    "view": ("tokens", "change"),
+    "lr": (3e-2,),
+    "weight_decay": (0.05,),
+    "smoothing_s": 3,
+    "label_efficiency": LabelEfficiency(benchmarks=("cholec80",), fractions=(0.4,)),
+}
+CURVE = LabelEfficiency(benchmarks=("cholec80",), fractions=(0.5, 0.2))
 
 
 def run(root: Path, settings, folder: Path) -> dict:
@@ -101,109 +55,235 @@ def run(root: Path, settings, folder: Path) -> dict:
     )
 
 
-def choice(root: Path, settings) -> probe.Chosen:
+def choices(root: Path, settings) -> dict[Run, Chosen]:
     data = store.read(root)
-    task = probe.make_task(data, settings.probe)
-    return probe.choose(task, data, settings.probe, "pretrained", 0, lambda step, values: None)
+    task = probe.task_of(data.index, settings)
+    kinds = kinds_of(task, data.index, settings.probe)
+    runs = runs_of(data.index, settings.probe, [kind.name for kind in kinds])
+    return probe.choose_all(task, data, kinds, runs, lambda step, values: None)
 
 
-def weights(head: torch.nn.Module) -> torch.Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in head.parameters()])
+def first(root: Path, settings) -> Chosen:
+    """The choice for the first seed of the pretrained encoder."""
+    one = settings.probe.model_copy(update={"seeds": (0,), "baseline": False})
+    return next(iter(choices(root, settings.model_copy(update={"probe": one})).values()))
 
 
-def same(one: probe.Chosen, other: probe.Chosen) -> bool:
-    return (
-        one.hyper == other.hyper
-        and one.score == other.score
-        and torch.equal(weights(one.head), weights(other.head))
-    )
+def state(chosen: Chosen) -> torch.Tensor:
+    """All numbers of a head: weights, standardisation, the clips that vote."""
+    return torch.cat([value.flatten() for value in chosen.head.module.state_dict().values()])
 
 
-# --- the test cases cannot reach the choice -----------------------------------------------------
+def same(one: Chosen, other: Chosen) -> bool:
+    return one.facts() == other.facts() and torch.equal(state(one), state(other))
 
 
-@pytest.mark.parametrize("task", ["phase", "segmentation"])
-def test_other_test_labels_and_features_change_no_choice(task: str, quick, tmp_path: Path) -> None:
+def without_tests(root: Path) -> Path:
+    for path in root.rglob("test*"):
+        path.unlink()
+    return root
+
+
+# --- the test cases cannot reach a choice -------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_other_test_labels_and_features_change_no_choice_of_any_kind(
+    task: str, settings, tmp_path: Path
+) -> None:
+    asked = quick(settings, **EVERYTHING)
     write(tmp_path / "one", index(task))
     write(tmp_path / "two", index(task), seed=1)
-    for folder in ("truth", "pretrained", "random-0", "random-1"):
+    for folder in ("truth", KNOWING, *BLIND, FRAMES):
         for path in (tmp_path / "one" / folder).iterdir():
             if not path.name.startswith("test"):
                 shutil.copy(path, tmp_path / "two" / folder / path.name)
-    results = [run(tmp_path / name, quick, tmp_path / f"{name}-out") for name in ("one", "two")]
-    assert results[0]["chosen"] == results[1]["chosen"]
-    assert results[0]["pretrained"] != results[1]["pretrained"]
-    assert same(choice(tmp_path / "one", quick), choice(tmp_path / "two", quick))
+    one, two = (run(tmp_path / name, asked, tmp_path / f"{name}-out") for name in ("one", "two"))
+    assert one["chosen"] == two["chosen"]
+    assert one["baselines"][FRAMES]["chosen"] == two["baselines"][FRAMES]["chosen"]
+    for kind in one["kinds"]:
+        assert one["kinds"][kind]["chosen"] == two["kinds"][kind]["chosen"]
+    assert one["pretrained"] != two["pretrained"]
 
 
-def test_a_choice_is_made_where_no_test_case_exists(quick, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", TASKS)
+def test_every_choice_is_made_where_no_test_case_exists(
+    task: str, settings, tmp_path: Path
+) -> None:
+    asked = quick(settings, **EVERYTHING)
+    root = write(tmp_path / "features", index(task))
+    before = choices(root, asked)
+    after = choices(without_tests(root), asked)
+    assert list(before) == list(after)
+    assert {run.kind for run in before} == {
+        "phase": {"attentive", "linear", "knn", "temporal"},
+        "action": {"attentive", "linear", "knn"},
+        "segmentation": {"decoder"},
+    }[task]
+    assert all(same(before[run], after[run]) for run in before)
+
+
+@pytest.mark.parametrize("kind", ["attentive", "linear", "knn", "temporal"])
+def test_other_validation_labels_do_change_the_choice(kind: str, settings, tmp_path: Path) -> None:
+    asked = quick(settings, kinds=(kind,))
     root = write(tmp_path / "features", index("phase"))
-    before = choice(root, quick)
-    for path in root.rglob("test*"):
-        path.unlink()
-    assert same(before, choice(root, quick))
-
-
-def test_other_validation_labels_do_change_the_choice(quick, tmp_path: Path) -> None:
-    root = write(tmp_path / "features", index("phase"))
-    before = choice(root, quick)
+    before = first(root, asked)
     for i in range(PARTS["val"]):
-        store.write_truth(root, f"val{i}", labels=np.zeros(20, np.int64))
-    assert choice(root, quick).score != before.score
+        moments = np.arange(CLIPS) * 4.0
+        store.write_truth(root, f"val{i}", labels=np.zeros(CLIPS, np.int64), moments=moments)
+    assert first(root, asked).score != before.score
 
 
 # --- what a run says ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", ["phase", "segmentation"])
-def test_an_encoder_that_knows_beats_one_that_does_not(task: str, quick, tmp_path: Path) -> None:
-    longer = quick.probe.model_copy(
-        update={"epochs": epochs(40), "batch": 32 if task == "phase" else 2}
+@pytest.mark.parametrize("task", TASKS)
+def test_an_encoder_that_knows_beats_one_that_does_not_under_every_kind(
+    task: str, settings, tmp_path: Path
+) -> None:
+    asked = quick(
+        settings,
+        kinds=("attentive", "linear", "knn", "temporal"),
+        epochs=epochs(30),
+        temporal=settings.probe.temporal.model_copy(update={"layers": 2, "epochs": 20}),
+        lr=(1e-2,),
+        weight_decay=(0.01,),
+        batch=2 if task == "segmentation" else 32,
     )
-    root = write(tmp_path / "features", index(task))
-    results = run(root, quick.model_copy(update={"probe": longer}), tmp_path)
+    results = run(write(tmp_path / "features", index(task)), asked, tmp_path)
     main = results["main"]
-    assert results["pretrained"][main]["mean"] > 0.7
-    assert results["difference"][main]["low"] > 0
+    for found in (results, *results["kinds"].values()):
+        assert found["pretrained"][main]["mean"] > 0.7
+        assert found["difference"][main]["low"] > 0
+        assert found["baselines"][FRAMES]["difference"][main]["low"] > 0
     assert results["cases"] == PARTS
 
 
-def test_a_difference_is_paired_by_seed(quick, tmp_path: Path) -> None:
-    results = run(write(tmp_path / "features", index("phase")), quick, tmp_path)
-    for name, found in results["difference"].items():
-        ours, theirs = results["pretrained"][name]["seeds"], results["random"][name]["seeds"]
-        assert found["seeds"] == pytest.approx(np.subtract(ours, theirs))
-        assert found["mean"] == pytest.approx(np.mean(found["seeds"]))
+def test_a_difference_is_paired_by_seed(settings, tmp_path: Path) -> None:
+    results = run(write(tmp_path / "features", index("phase")), quick(settings), tmp_path)
+    pairs = [
+        (results["difference"], results["random"]),
+        (results["baselines"][FRAMES]["difference"], results["baselines"][FRAMES]["metrics"]),
+    ]
+    for difference, theirs in pairs:
+        for name, found in difference.items():
+            seeds = np.subtract(results["pretrained"][name]["seeds"], theirs[name]["seeds"])
+            assert found["seeds"] == pytest.approx(seeds)
+            assert found["mean"] == pytest.approx(np.mean(found["seeds"]))
 
 
-def test_a_run_writes_the_same_bytes_again(quick, tmp_path: Path) -> None:
-    root = write(tmp_path / "features", index("phase"))
+def test_the_seeds_meet_the_variants_of_an_encoder_in_turn(settings) -> None:
+    asked = quick(settings, seeds=(5, 6, 7))
+    met = [
+        (run.encoder, run.seed, run.variant)
+        for run in runs_of(index("phase"), asked.probe, ["attentive"])
+    ]
+    assert met == [
+        *((KNOWING, seed, KNOWING) for seed in (5, 6, 7)),
+        *(("random", seed, BLIND[i]) for seed, i in ((5, 0), (6, 1), (7, 0))),
+        *((FRAMES, seed, FRAMES) for seed in (5, 6, 7)),
+    ]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_run_writes_the_same_bytes_again(task: str, settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index(task))
     for folder in ("a", "b"):
-        run(root, quick, tmp_path / folder)
-    for name in ("made-up.json", "probe/predictions.npz"):
+        run(root, quick(settings, **EVERYTHING), tmp_path / folder)
+    for name in ("made-up.json", "probe/predictions.npz", "probe/tables.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_metrics_on_disk_are_what_was_returned(quick, tmp_path: Path) -> None:
-    results = run(write(tmp_path / "features", index("phase")), quick, tmp_path)
+def test_further_kinds_and_shares_leave_the_main_result_as_it_is(settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index("phase"))
+    update = {"view": EVERYTHING["view"], "lr": EVERYTHING["lr"], "weight_decay": (0.05,)}
+    alone = run(root, quick(settings, **update), tmp_path / "alone")
+    beside = run(root, quick(settings, **EVERYTHING), tmp_path / "beside")
+    for key in ("pretrained", "random", "difference", "chosen", "baselines"):
+        assert alone[key] == beside[key]
+    assert alone["kinds"] == {}
+    assert "label_efficiency" not in alone
+
+
+def test_metrics_on_disk_are_what_was_returned(settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index("phase"))
+    results = run(root, quick(settings, **EVERYTHING), tmp_path)
     assert json.loads((tmp_path / "made-up.json").read_text()) == results
+    assert set(results["chosen"]) == {"pretrained", "random"}
     assert set(results["chosen"]["pretrained"]) == {"0", "1"}
     assert set(results["pretrained"][results["main"]]) == {"mean", "low", "high", "seeds"}
+    assert (results["kind"], results["protocol"], results["window"]) == (
+        "attentive",
+        "dense",
+        "causal",
+    )
+    assert results["clips"] == {part: CLIPS * count for part, count in PARTS.items()}
+    assert list(results["kinds"]) == ["linear", "knn", "temporal", "attentive_offline_smoothed_3s"]
+    assert set(results["kinds"]["knn"]["chosen"]["random"]["1"]) == {"view", "neighbours", "val"}
 
 
-def test_predictions_of_phases_have_the_shape_of_the_truth(quick, tmp_path: Path) -> None:
-    run(write(tmp_path / "features", index("phase")), quick, tmp_path)
+def test_the_first_kind_gives_the_main_result(settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index("phase"))
+    results = run(root, quick(settings, kinds=("knn", "attentive")), tmp_path)
+    assert results["kind"] == "knn"
+    assert list(results["kinds"]) == ["attentive"]
+    # No seed is drawn in a k-NN probe.
+    main = results["pretrained"][results["main"]]
+    assert main["seeds"][0] == main["seeds"][1]
+
+
+def test_a_task_without_any_of_the_wanted_kinds_names_those_it_has(settings) -> None:
+    facts, asked = index("action"), quick(settings, kinds=("temporal",))
+    with pytest.raises(KindError, match=r"probe\.kinds: .*no temporal; add one of attentive"):
+        kinds_of(probe.task_of(facts, asked), facts, asked.probe)
+
+
+def test_tables_on_disk_give_the_reported_numbers(settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index("phase"))
+    asked = quick(settings)
+    results = run(root, asked, tmp_path)
+    draws = statistics.draw_cases(PARTS["test"], asked.probe.bootstrap, asked.seed)
+    with np.load(tmp_path / "probe/tables.npz") as arrays:
+        assert arrays["cases"].tolist() == [f"test{i}" for i in range(PARTS["test"])]
+        for metric, found in results["pretrained"].items():
+            ours, theirs = (
+                [arrays[f"{encoder}/{seed}/{metric}"] for seed in (0, 1)]
+                for encoder in ("pretrained", FRAMES)
+            )
+            assert statistics.estimate(ours, draws).as_dict() == found
+            gap = statistics.difference(ours, theirs, draws).as_dict()
+            assert gap == results["baselines"][FRAMES]["difference"][metric]
+
+
+def test_predictions_of_phases_are_labels_at_moments(settings, tmp_path: Path) -> None:
+    run(write(tmp_path / "features", index("phase")), quick(settings), tmp_path)
     with np.load(tmp_path / "probe/predictions.npz") as arrays:
-        assert arrays["classes"].tolist() == ["a", "b", "c"]
+        assert (arrays["task"], arrays["classes"].tolist()) == ("phase", ["a", "b", "c"])
         for i in range(PARTS["test"]):
-            for kind in ("truth", "pretrained", "random"):
-                assert arrays[f"{kind}/test{i}"].shape == (20,)
+            assert arrays[f"moments/test{i}"].tolist() == (TEST_EVERY_S * np.arange(CLIPS)).tolist()
+            for kind in ("truth", "pretrained", "random", FRAMES):
+                assert arrays[f"{kind}/test{i}"].shape == (CLIPS,)
+
+
+def test_predictions_of_actions_are_the_best_classes(settings, tmp_path: Path) -> None:
+    results = run(write(tmp_path / "features", index("action")), quick(settings), tmp_path)
+    names = [f"test{i}" for i in range(PARTS["test"])]
+    with np.load(tmp_path / "probe/predictions.npz") as arrays:
+        assert arrays["task"] == "action"
+        truth, found = (
+            np.concatenate([arrays[f"{kind}/{name}"] for name in names])
+            for kind in ("truth", "pretrained")
+        )
+    assert found.dtype == np.int64
+    top1 = results["pretrained"]["accuracy_top1_over_clips"]["seeds"][0]
+    assert np.mean(truth == found) == pytest.approx(top1)
 
 
 def test_predictions_of_pictures_are_probabilities_beside_the_picture(
-    quick, tmp_path: Path
+    settings, tmp_path: Path
 ) -> None:
-    shown = quick.model_copy(update={"report": quick.report.model_copy(update={"overlays": 3})})
+    asked = quick(settings)
+    shown = asked.model_copy(update={"report": asked.report.model_copy(update={"overlays": 3})})
     run(write(tmp_path / "features", index("segmentation")), shown, tmp_path)
     with np.load(tmp_path / "probe/predictions.npz") as arrays:
         assert sum(name.startswith("image/") for name in arrays) == 3
@@ -214,16 +294,23 @@ def test_predictions_of_pictures_are_probabilities_beside_the_picture(
         assert 0 <= found.min() <= found.max() <= 1
 
 
-def test_without_a_baseline_its_keys_are_left_out(quick, tmp_path: Path) -> None:
-    alone = quick.probe.model_copy(update={"baseline": False})
+def test_without_a_random_encoder_its_keys_are_left_out(settings, tmp_path: Path) -> None:
     root = write(tmp_path / "features", index("phase"))
-    results = run(root, quick.model_copy(update={"probe": alone}), tmp_path)
-    assert not {"random", "difference"} & set(results)
+    update = {**EVERYTHING, "baseline": False}
+    results = run(root, quick(settings, **update), tmp_path)
+    for found in (results, results["kinds"]["linear"], results["label_efficiency"][0]):
+        assert not {"random", "difference"} & set(found)
     assert set(results["chosen"]) == {"pretrained"}
 
 
-def test_losses_and_validation_scores_are_reported_per_encoder_and_seed(
-    quick, tmp_path: Path
+def test_a_random_encoder_that_was_not_extracted_is_asked_for_by_its_setting(settings) -> None:
+    facts = replace(index("phase"), encoders={KNOWING: (KNOWING,)})
+    with pytest.raises(RunError, match=r"features\.random_encoders"):
+        runs_of(facts, quick(settings).probe, ["attentive"])
+
+
+def test_losses_and_validation_scores_of_the_main_kind_are_reported_per_encoder_and_seed(
+    settings, tmp_path: Path
 ) -> None:
     seen: dict[str, list[int]] = {}
 
@@ -232,43 +319,75 @@ def test_losses_and_validation_scores_are_reported_per_encoder_and_seed(
             seen.setdefault(name, []).append(step)
 
     root = write(tmp_path / "features", index("phase"))
-    probe.run("made-up", quick, root, tmp_path / "m.json", tmp_path / "out", note)
-    assert seen["pretrained/seed0/train_loss"] == [0, 1, 2, 3]
-    assert seen["random/seed1/val_main"] == [4]
+    asked = quick(settings, kinds=("attentive", "linear"))
+    probe.run("made-up", asked, root, tmp_path / "m.json", tmp_path / "out", note)
+    assert seen["pretrained/seed0/train_loss"] == [0, 1]
+    assert len(seen["random/seed1/val_main"]) == 1
+    assert len(seen) == 3 * 2 * 2
 
 
-# --- training -----------------------------------------------------------------------------------
+# --- fewer training cases -----------------------------------------------------------------------
 
 
-def test_the_worse_half_of_the_grid_is_dropped_and_one_is_always_kept() -> None:
-    runners = [
-        probe.Runner(probe.Hyper("tokens", lr, 0.0), torch.nn.Identity(), None) for lr in range(5)
-    ]  # type: ignore[arg-type]
-    ratings = dict(zip(map(id, (r.head for r in runners)), [0.1, 0.5, 0.3, 0.5, 0.2], strict=True))
-    kept = probe.better_half(runners, lambda head: ratings[id(head)])
-    assert [runner.hyper.lr for runner in kept] == [1, 3]
-    assert probe.better_half(kept[:1], lambda head: 0.0) == kept[:1]
+@pytest.mark.parametrize("refit", [False, True])
+def test_the_curve_of_labels_ascends_to_the_main_result(
+    refit: bool, settings, tmp_path: Path
+) -> None:
+    root = write(tmp_path / "features", index("phase", refit=refit))
+    results = run(root, quick(settings, label_efficiency=CURVE), tmp_path)
+    curve = results["label_efficiency"]
+    assert [point["fraction"] for point in curve] == [0.2, 0.5, 1.0]
+    assert [point["cases"] for point in curve] == ([1, 4, 7] if refit else [1, 2, 5])
+    for encoder in ("pretrained", "random", "difference"):
+        assert curve[-1][encoder] == results[encoder][results["main"]]
+        assert curve[0][encoder] != curve[-1][encoder]
 
 
-def test_heads_side_by_side_learn_what_each_learns_alone(quick, tmp_path: Path) -> None:
-    data = store.read(write(tmp_path / "features", index("phase")))
-    task = probe.make_task(data, quick.probe)
-    samples = probe.Samples.of(data.cases("train"), "pretrained")
-    hypers = [probe.Hyper("tokens", 1e-3, 0.1), probe.Hyper("change", 1e-2, 0.0)]
+def test_a_share_is_fitted_to_the_clips_of_its_cases_alone(settings, tmp_path: Path) -> None:
+    asked = quick(settings, kinds=("knn",), neighbours=(1,), label_efficiency=CURVE)
+    root = write(tmp_path / "features", index("phase"))
+    for run_, chosen in choices(root, asked).items():
+        cases = {1.0: 5, 0.5: 2, 0.2: 1}[run_.share]
+        assert len(chosen.head.module.known) == cases * CLIPS
 
-    def train(grid: list[probe.Hyper]) -> list[probe.Runner]:
-        return probe.fit(task, samples, grid, quick.probe, 0, lambda step, values: None, None)
 
-    for together, hyper in zip(train(hypers), hypers, strict=True):
-        assert torch.equal(weights(together.head), weights(train([hyper])[0].head))
+def test_seeds_share_a_knn_head_where_neither_encoder_nor_share_differs(
+    settings, tmp_path: Path
+) -> None:
+    asked = quick(settings, **{**EVERYTHING, "kinds": ("knn",)})
+    found = choices(write(tmp_path / "features", index("phase")), asked)
+    by_encoder: dict[tuple[str, float], list[Chosen]] = {}
+    for run_, chosen in found.items():
+        by_encoder.setdefault((run_.encoder, run_.share), []).append(chosen)
+    for (encoder, share), (one, other) in by_encoder.items():
+        assert (one is other) == (encoder != "random" and share == 1.0)
+
+
+def test_other_benchmarks_have_no_curve_of_labels(settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index("phase", benchmark="autolaparo"))
+    assert "label_efficiency" not in run(root, quick(settings, **EVERYTHING), tmp_path)
+
+
+# --- the choice ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["attentive", "linear", "knn", "temporal"])
+def test_a_refit_keeps_the_choice_and_learns_from_validation_cases_too(
+    kind: str, settings, tmp_path: Path
+) -> None:
+    asked = quick(settings, kinds=(kind,))
+    plain = first(write(tmp_path / "plain", index("phase")), asked)
+    refit = first(write(tmp_path / "refit", index("phase", refit=True)), asked)
+    assert refit.facts() == plain.facts()
+    assert state(refit).shape != state(plain).shape or not torch.equal(state(refit), state(plain))
 
 
 def test_what_shows_in_change_alone_is_learnt_by_the_view_that_shows_it(
-    quick, tmp_path: Path
+    settings, tmp_path: Path
 ) -> None:
     """The class is how often a large, random scene flips; its sign says nothing."""
     root = write(tmp_path / "features", index("phase"))
-    for path in (root / "pretrained").iterdir():
+    for path in (root / KNOWING).iterdir():
         rng = np.random.default_rng([*path.stem.encode()])
         with np.load(store.truth_path(root, path.stem)) as truth:
             labels = truth["labels"]
@@ -277,61 +396,29 @@ def test_what_shows_in_change_alone_is_learnt_by_the_view_that_shows_it(
         turns = np.stack([steps * label // 2 for label in labels])
         flips = (-1.0) ** turns[:, :, None, None, None]
         moving = 0.3 * flips * rng.choice([-1, 1], (len(labels), 1, 1, 1, 1))
-        np.save(path, (scene + moving + np.zeros((1, 8, 1, 2, DIM))).astype(np.float16))
-    longer = {"lr": (1e-3,), "weight_decay": (0.01,), "epochs": epochs(30)}
+        save(root, KNOWING, path.stem, scene + moving + np.zeros((1, 8, 1, 2, DIM)))
     found = {}
     for views in (("tokens",), ("tokens", "change")):
-        update = {"view": views, **longer}
-        asked = quick.model_copy(update={"probe": quick.probe.model_copy(update=update)})
-        found[views[-1]] = choice(root, asked)
-    assert found["change"].hyper.view == "change"
+        longer = {"lr": (1e-3,), "weight_decay": (0.01,), "epochs": epochs(20)}
+        found[views[-1]] = first(root, quick(settings, view=views, **longer))
+    assert asdict(found["change"].head.hyper)["view"] == "change"
     assert found["change"].score > found["tokens"].score + 0.2
 
 
-def test_a_refit_keeps_the_choice_and_learns_from_validation_cases_too(
-    quick, tmp_path: Path
-) -> None:
-    plain = choice(write(tmp_path / "plain", index("phase")), quick)
-    refit = choice(write(tmp_path / "refit", index("phase", refit=True)), quick)
-    assert (refit.hyper, refit.score) == (plain.hyper, plain.score)
-    assert not torch.equal(weights(refit.head), weights(plain.head))
+@pytest.mark.parametrize("task", ["phase", "action"])
+def test_a_head_that_diverges_is_never_chosen(task: str, settings, tmp_path: Path) -> None:
+    root = write(tmp_path / "features", index(task))
+    wild = {"lr": (1e30, 1e-3), "weight_decay": (0.0,), "halving": ()}
+    assert first(root, quick(settings, **wild)).facts()["lr"] == 1e-3
+    with pytest.raises(DivergedError, match=r"lower probe\.lr"):
+        first(root, quick(settings, **{**wild, "lr": (1e30,)}))
 
 
-def test_the_global_random_state_is_left_alone(quick, tmp_path: Path) -> None:
+def test_the_global_random_state_is_left_alone(settings, tmp_path: Path) -> None:
     root = write(tmp_path / "features", index("phase"))
     before = torch.get_rng_state()
-    choice(root, quick)
+    choices(root, quick(settings, **EVERYTHING))
     assert torch.equal(before, torch.get_rng_state())
-
-
-def test_samples_are_counted_through_all_cases(tmp_path: Path) -> None:
-    data = store.read(write(tmp_path / "features", index("phase")))
-    samples = probe.Samples.of(data.cases("train"), "pretrained")
-    assert (len(samples), samples.grid, samples.dim) == (100, (2, 1, 2), DIM)
-    batch = samples.batch(np.array([0, 19, 20, 99]))
-    assert batch.shape == (4, 4, DIM)
-    expected = data.cases("train")[1].tokens("pretrained")[0].reshape(4, DIM)
-    assert np.array_equal(batch[2].numpy(), expected.astype(np.float32))
-
-
-def test_cases_of_unequal_token_grids_name_the_setting(tmp_path: Path) -> None:
-    root = write(tmp_path / "features", index("phase"))
-    np.save(store.tokens_path(root, "pretrained", "train1"), np.zeros((20, 2, 2, 2, DIM)))
-    with pytest.raises(ValueError, match=r"features\.grid"):
-        probe.Samples.of(store.read(root).cases("train"), "pretrained")
-
-
-def test_relaxed_metrics_are_given_only_where_the_order_of_phases_is_cholec80s(
-    quick, tmp_path: Path
-) -> None:
-    data = store.read(write(tmp_path / "features", index("phase")))
-    cholec80 = store.Store(replace(data.index, benchmark="cholec80"), ())
-    labels = [np.arange(CLASSES)]
-    names = [
-        set(probe.make_task(one, quick.probe).tables(labels, labels)) for one in (data, cholec80)
-    ]
-    assert not any("relaxed10" in name for name in names[0])
-    assert "jaccard_phase_level_relaxed10" in names[1]
 
 
 def test_features_that_are_not_finished_are_refused(tmp_path: Path) -> None:

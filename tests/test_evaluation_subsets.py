@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unisurg.evaluation.subsets import nested_subset
+from unisurg.evaluation.probing.subsets import nested_subset
 
 CASES = tuple(f"video{i:02d}" for i in range(1, 41))
 FRACTIONS = (0.1, 0.25, 0.5, 1.0)

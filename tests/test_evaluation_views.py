@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unisurg.evaluation.views import View, views_for
+from unisurg.evaluation.probing.views import View, views_for
 
 GRID = (4, 2, 3)
 

@@ -10,7 +10,7 @@ import torch
 from sklearn import metrics
 
 from unisurg.evaluation.statistics import value
-from unisurg.tasks import phase, segmentation
+from unisurg.tasks import phase, relaxed, segmentation
 from unisurg.tasks.heads import AttentiveProbe, MaskDecoder
 from unisurg.tasks.losses import bce_dice, class_weights, weighted_cross_entropy
 
@@ -111,7 +111,7 @@ def test_ignored_seconds_change_no_metric_whatever_is_predicted_there(seed: int)
     guesses = [
         np.insert(p, at, rng.integers(0, 4, 6)) for p, at in zip(predictions, places, strict=True)
     ]
-    task = phase.PhaseTask(classes=4, depth=0, heads=1, relaxed=True)
+    task = phase.PhaseTask(4, depth=0, heads=1, relaxed=relaxed.CHOLEC80, challenge=None)
     expected = task.tables(truths, predictions)
     for name, table in task.tables(with_gaps, guesses).items():
         assert np.array_equal(table, expected[name], equal_nan=True), name
@@ -119,7 +119,7 @@ def test_ignored_seconds_change_no_metric_whatever_is_predicted_there(seed: int)
 
 def test_a_video_without_a_scored_second_adds_nothing_to_any_metric() -> None:
     truths, predictions = videos(1)
-    task = phase.PhaseTask(classes=4, depth=0, heads=1, relaxed=True)
+    task = phase.PhaseTask(4, depth=0, heads=1, relaxed=relaxed.CHOLEC80, challenge=None)
     nothing, guess = np.full(9, -1), np.zeros(9, int)
     known = task.tables(truths, predictions)
     for name, table in task.tables([*truths, nothing], [*predictions, guess]).items():

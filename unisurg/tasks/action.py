@@ -7,13 +7,38 @@ parts and wholes (cases, columns, 2) add up over cases, see `unisurg.evaluation.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from torch import Tensor
 
+from unisurg.tasks.classification import Classification
 from unisurg.tasks.phase import accuracy, confusion, sm_per_video_unrelaxed
 from unisurg.tasks.segments import labelled
 
 Table = np.ndarray
+
+
+@dataclass(frozen=True)
+class ActionTask(Classification):
+    """A class per clip; a case is a group of clips; see `unisurg.tasks.base.Task`."""
+
+    family: ClassVar[str] = "action"
+
+    def predict(self, logits: Tensor, truth: np.ndarray) -> np.ndarray:
+        """Scores (S, classes) float32, so that the five best can be told."""
+        return logits.float().cpu().numpy()
+
+    def tables(
+        self, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> dict[str, Table]:
+        return tables(truths, predictions, self.classes)
+
+    def table(
+        self, name: str, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> Table:
+        return self.tables(truths, predictions)[name]
 
 
 def tables(

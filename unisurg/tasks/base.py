@@ -8,12 +8,20 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+
+class TaskError(ValueError):
+    """The settings ask for a head that cannot be built; the message names the key."""
+
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 Grid = tuple[int, int, int]
 
 
 class Task(Protocol):
-    """Head, loss and metrics of one family. A case is a video of S clips, or a picture (S = 1)."""
+    """Head, loss and metrics of one family.
+
+    A case is a video or a group of S clips, or a picture (S = 1).
+    """
 
     @property
     def family(self) -> str:
@@ -29,9 +37,14 @@ class Task(Protocol):
         """`loss(logits, targets)`, fitted to the targets of the training clips (class weights)."""
 
     def predict(self, logits: Tensor, truth: np.ndarray) -> np.ndarray:
-        """Prediction of one case from the logits of its clips, in the shape of its truth."""
+        """Prediction of one case from the logits of its clips, as `tables` takes it."""
 
     def tables(
         self, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Metric tables by exact name, a row per case."""
+
+    def table(
+        self, name: str, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """One of `tables`, without the time that the others take."""

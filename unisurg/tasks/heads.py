@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unisurg.tasks.base import TaskError
+
 MLP_RATIO = 4
 DECODER_WIDTH = 32
 
@@ -16,7 +18,7 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         if dim % heads:
-            raise ValueError(f"{heads} heads do not divide {dim} features; change probe.heads")
+            raise TaskError(f"{heads} heads do not divide {dim} features; change probe.heads")
         self.heads = heads
         self.query = nn.Linear(dim, dim)
         self.key_value = nn.Linear(dim, 2 * dim)

@@ -7,20 +7,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unisurg.tasks.segments import IGNORED
+
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     """Balanced weights (C,), scaled so that the smallest is 1; a class without labels weighs 0.
 
-    Source: SurgMotion's phase probes.
+    Labels `IGNORED` are not counted. Source: SurgMotion's phase probes.
     """
-    counts = np.bincount(labels, minlength=classes)
+    counts = np.bincount(labels[labels != IGNORED], minlength=classes)
     weights = np.where(counts > 0, counts.max() / np.maximum(counts, 1), 0.0)
     return torch.as_tensor(weights, dtype=torch.float32)
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, C) with labels (B,), averaged by class weight."""
-    return F.cross_entropy(logits, labels, weight=weights)
+    """Cross-entropy of logits (B, C) with labels (B,), averaged by class weight.
+
+    Rows whose label is `IGNORED` (padding) do not count.
+    """
+    return F.cross_entropy(logits, labels, weight=weights, ignore_index=IGNORED)
 
 
 def bce_dice(logits: Tensor, masks: Tensor) -> Tensor:

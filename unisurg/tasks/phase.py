@@ -9,57 +9,54 @@ therefore only weighs rows. Seconds whose truth is -1 are not scored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unisurg.tasks import relaxed as relaxed10
-from unisurg.tasks.base import Grid, Loss
+from unisurg.tasks.classification import Classification
 from unisurg.tasks.edit import edit_score_per_video
-from unisurg.tasks.heads import AttentiveProbe
-from unisurg.tasks.losses import class_weights, weighted_cross_entropy
+from unisurg.tasks.relaxed import Rule
 from unisurg.tasks.segments import f1_segmental_pooled, labelled
 
 Table = np.ndarray
+Metrics = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], dict[str, Table]]
 
 
 @dataclass(frozen=True)
-class PhaseTask:
-    """A label per second, from the causal clip that ends there; see `unisurg.tasks.base.Task`.
+class PhaseTask(Classification):
+    """A label per second, from the clip that ends there; see `unisurg.tasks.base.Task`.
 
-    `relaxed` adds the metrics of `unisurg.tasks.relaxed`, which know Cholec80's order of phases.
+    `relaxed` is the order of phases for which the metrics of `unisurg.tasks.relaxed` are added, and
+    `challenge` further metrics, of the benchmark's own challenge.
     """
 
-    classes: int
-    depth: int
-    heads: int
-    relaxed: bool
+    relaxed: Rule | None
+    challenge: Metrics | None
     family: ClassVar[str] = "phase"
 
-    def head(self, dim: int, grid: Grid) -> nn.Module:
-        return AttentiveProbe(dim, self.classes, self.depth, self.heads)
-
-    def targets(self, truths: Sequence[np.ndarray]) -> Tensor:
-        return torch.as_tensor(np.concatenate(truths))
-
-    def loss(self, targets: Tensor) -> Loss:
-        weights = class_weights(targets.cpu().numpy(), self.classes).to(targets.device)
-        return lambda logits, labels: weighted_cross_entropy(logits, labels, weights)
-
     def predict(self, logits: Tensor, truth: np.ndarray) -> np.ndarray:
+        """Labels (S,) of logits (S, classes); of equal logits the lower class."""
         return logits.argmax(1).cpu().numpy()
 
     def tables(
         self, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
     ) -> dict[str, Table]:
         found = tables(truths, predictions, self.classes)
-        if self.relaxed:
-            found |= relaxed10.tables(truths, predictions, self.classes, relaxed10.CHOLEC80)
+        if self.relaxed is not None:
+            found |= relaxed10.tables(truths, predictions, self.classes, self.relaxed)
+        if self.challenge is not None:
+            found |= self.challenge(truths, predictions)
         return found
+
+    def table(
+        self, name: str, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> Table:
+        counted = rates(confusion(truths, predictions, self.classes))
+        return counted[name] if name in counted else self.tables(truths, predictions)[name]
 
 
 def tables(
@@ -70,13 +67,19 @@ def tables(
     Raises:
         ValueError: the two do not fit together, or no second of any video is scored.
     """
-    counts = confusion(truths, predictions, classes)
+    return {
+        **rates(confusion(truths, predictions, classes)),
+        **edit_score_per_video(truths, predictions),
+        **f1_segmental_pooled(truths, predictions),
+    }
+
+
+def rates(counts: np.ndarray) -> dict[str, Table]:
+    """Tables by exact name of the metrics that are made of `counts` (V, C, C) alone."""
     return {
         "accuracy_per_video": accuracy(counts),
         **sm_per_video_unrelaxed(counts),
         **phase_level_unrelaxed(counts),
-        **edit_score_per_video(truths, predictions),
-        **f1_segmental_pooled(truths, predictions),
     }
 
 

@@ -55,6 +55,11 @@ class SegmentationTask:
     ) -> dict[str, Table]:
         return tables(truths, predictions)
 
+    def table(
+        self, name: str, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> Table:
+        return self.tables(truths, predictions)[name]
+
 
 def tables(truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]) -> dict[str, Table]:
     """Tables of all metrics by exact name; truths are (H, W) bool, predictions (H, W) in 0..1.

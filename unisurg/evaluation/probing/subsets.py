@@ -32,5 +32,10 @@ def nested_subset(cases: Sequence[str], fraction: float, seed: int) -> tuple[str
         twice = next(case for case in cases if cases.count(case) > 1)
         raise ValueError(f"training case {twice!r} occurs twice; names must be unique")
     order = sorted(cases, key=lambda case: sha256(f"{seed}/{case}".encode()).digest())
-    chosen = set(order[: max(1, round(fraction * len(cases)))])
+    chosen = set(order[: subset_size(len(cases), fraction)])
     return tuple(case for case in cases if case in chosen)
+
+
+def subset_size(cases: int, fraction: float) -> int:
+    """How many of the cases a share is: rounded to the nearest, halves to even, at least one."""
+    return max(1, round(fraction * cases))

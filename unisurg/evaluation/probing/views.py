@@ -68,6 +68,39 @@ class View(nn.Module):
         return self
 
 
+class PooledView(nn.Module):
+    """Mean tokens (..., `means_of`) of clips -> (..., `width`), standardised over training clips.
+
+    The columns of the view that `means_of` keeps: D of them for either view.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, name: ViewName, means: Tensor, dim: int) -> None:
+        super().__init__()
+        self.width = dim
+        self.columns = slice(dim, 2 * dim) if name == "change" else slice(0, dim)
+        seen = means[:, self.columns].double()
+        self.register_buffer("mean", seen.mean(0).float())
+        deviation = seen.std(0, correction=0).clamp(min=SMALLEST)
+        self.register_buffer("deviation", deviation.float())
+
+    def forward(self, means: Tensor) -> Tensor:
+        return (means[..., self.columns] - self.mean) / self.deviation
+
+
+def means_of(tokens: Tensor, grid: Grid) -> Tensor:
+    """Tokens (B, N, D) of clips -> (B, 2 D): the mean token, and how far features moved on average.
+
+    They are the means over tokens of both views of a clip; the half of `change` that is each token
+    less its place's mean is left out, since its mean is 0.
+    """
+    steps = tokens.unflatten(1, (grid[0], -1))
+    moved = (steps[:, 1:] - steps[:, :-1]).abs().sum((1, 2)) / tokens.shape[1]
+    return torch.cat([tokens.mean(1), moved], dim=1)
+
+
 def views_for(wanted: Iterable[ViewName], grid: Grid) -> list[ViewName]:
     """The wanted views that clips of that grid have: one time step does not change.
 

@@ -1,0 +1,1 @@
+"""Heads on frozen features: trained, chosen on validation cases, tested once."""

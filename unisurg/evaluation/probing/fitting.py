@@ -1,0 +1,164 @@
+"""A grid of heads trained side by side on cached features, the worse halves dropped on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unisurg.evaluation.probing.samples import Clips
+from unisurg.settings import ViewName
+from unisurg.tasks.base import Loss
+
+OnMetrics = Callable[[int, dict[str, float]], None]
+Read = Callable[[nn.Module, Clips], Tensor]
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """One point of the grid of hyper-parameters of a trained head."""
+
+    view: ViewName
+    lr: float
+    weight_decay: float
+
+
+@dataclass(frozen=True)
+class Votes:
+    """One point of the grid of a k-NN head."""
+
+    view: ViewName
+    neighbours: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head at its point of the grid; `read` gives it the clips of a case in its own way."""
+
+    hyper: Hyper | Votes
+    module: nn.Module
+    read: Read
+
+    @torch.inference_mode()
+    def logits(self, clips: Clips) -> Tensor:
+        """Logits of the clips of a case, in order."""
+        self.module.eval()
+        found = self.read(self.module, clips)
+        self.module.train()
+        return found
+
+
+Judge = Callable[[Head], float]
+
+
+class Source(Protocol):
+    """What a kind of head is trained on: numbered samples, each read when it is needed."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, ids: np.ndarray) -> Tensor:
+        """Inputs of the samples `ids`."""
+
+    def targets(self, ids: np.ndarray) -> Tensor:
+        """Targets of the samples `ids`, as the loss takes them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a grid is trained, samples a step, and after which shares it is halved."""
+
+    epochs: int
+    batch: int
+    halving: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """One point of the grid in training."""
+
+    head: Head
+    hyper: Hyper
+    optimiser: torch.optim.Optimizer
+
+
+def fit(
+    source: Source,
+    loss: Loss,
+    runners: list[Runner],
+    plan: Plan,
+    seed: int,
+    on_epoch: OnMetrics,
+    judge: Judge | None,
+) -> list[Head]:
+    """Train the points of the grid side by side: each batch is read once for all of them.
+
+    AdamW, cosine to 0 without warm-up, decay on matrices only. After each share `plan.halving` of
+    the epochs, the half that `judge` rates lower is dropped (successive halving); without a judge
+    nothing is. Deterministic in source, runners and seed.
+    """
+    device = device_of()
+    rungs = {round(share * plan.epochs) for share in plan.halving}
+    for epoch in range(plan.epochs):
+        if judge is not None and epoch in rungs:
+            runners = better_half(runners, judge)
+        order = np.random.default_rng([seed, epoch]).permutation(len(source))
+        batches = np.split(order, range(plan.batch, len(order), plan.batch))
+        losses = np.zeros(len(runners))
+        for done, ids in enumerate(batches):
+            inputs, wanted = source.batch(ids).to(device), source.targets(ids).to(device)
+            factor = cosine(epoch + done / len(batches), plan.epochs)
+            for i, runner in enumerate(runners):
+                losses[i] += _step(runner, factor, loss, inputs, wanted) * len(ids)
+        on_epoch(epoch, {"train_loss": float(losses.min() / len(source))})
+    return [runner.head for runner in runners]
+
+
+def runner(hyper: Hyper, build: Callable[[], nn.Module], read: Read, seed: int) -> Runner:
+    """A point of the grid before its first step; `build` draws its weights from `seed`.
+
+    All heads of a view thus start from the same weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build().to(device_of())
+    matrices = [p for p in module.parameters() if p.ndim > 1]
+    vectors = [p for p in module.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": matrices, "weight_decay": hyper.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return Runner(Head(hyper, module, read), hyper, torch.optim.AdamW(groups, lr=hyper.lr))
+
+
+def better_half(runners: list[Runner], judge: Judge) -> list[Runner]:
+    """The half, at least one, with the higher scores, in the order of the grid."""
+    if len(runners) == 1:
+        return runners
+    scores = np.array([judge(runner.head) for runner in runners])
+    kept = np.argsort(-scores, kind="stable")[: len(runners) // 2]
+    return [runners[i] for i in np.sort(kept)]
+
+
+def cosine(epoch: float, epochs: int) -> float:
+    """Factor of the learning rate: 1 at the start, 0 after `epochs`."""
+    return 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+
+
+def device_of() -> torch.device:
+    """Where heads are trained: a GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _step(runner: Runner, factor: float, loss: Loss, inputs: Tensor, wanted: Tensor) -> float:
+    for group in runner.optimiser.param_groups:
+        group["lr"] = runner.hyper.lr * factor
+    value = loss(runner.head.module(inputs), wanted)
+    runner.optimiser.zero_grad(set_to_none=True)
+    value.backward()
+    runner.optimiser.step()
+    return float(value.detach())

@@ -1,0 +1,220 @@
+"""What a probe leaves behind: metrics/NAME.json, tables.npz and predictions.npz.
+
+NAME.json         facts of the benchmark and its protocol; every metric of the main kind of head
+                  with its interval, the differences, the choices; `baselines`, `kinds` and
+                  `label_efficiency`
+tables.npz        `ENCODER/SEED/METRIC`, a table of the main kind (cases, columns) or (cases,
+                  columns, 2), see `unisurg.evaluation.statistics`; `cases`, their names
+predictions.npz   `task`, `classes`; for every test case `truth/CASE` and `ENCODER/CASE`, of the
+                  first seed of the main kind. Phase: labels (S,) and `moments/CASE` in seconds.
+                  Action: labels (S,), the best class. Segmentation: the first `report.overlays`
+                  pictures with `image/CASE`, truth (H, W) bool, predictions (H, W) in 0..1
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unisurg.benchmarks.base import PARTS
+from unisurg.evaluation import statistics
+from unisurg.evaluation.probing.choosing import Chosen
+from unisurg.evaluation.probing.runs import WHOLE, Run
+from unisurg.evaluation.probing.subsets import subset_size
+from unisurg.evaluation.statistics import Estimate
+from unisurg.evaluation.store import PRETRAINED, RANDOM, Store, StoredCase
+from unisurg.settings import Settings
+
+Tables = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Tables and choices of all runs, and the draws of test cases that all estimates share."""
+
+    tables: Mapping[Run, Tables]
+    chosen: Mapping[Run, Chosen]
+    draws: np.ndarray
+
+    @property
+    def kinds(self) -> list[str]:
+        """Names of the kinds of heads, the main one first."""
+        return list(dict.fromkeys(run.kind for run in self.tables))
+
+    @property
+    def encoders(self) -> list[str]:
+        return list(dict.fromkeys(run.encoder for run in self.tables))
+
+    @property
+    def baselines(self) -> list[str]:
+        return [name for name in self.encoders if name not in (PRETRAINED, RANDOM)]
+
+    def runs(self, kind: str, encoder: str, share: float = WHOLE) -> list[Run]:
+        """The runs of all seeds."""
+        wanted = (kind, encoder, share)
+        return [run for run in self.tables if (run.kind, run.encoder, run.share) == wanted]
+
+    def of_seeds(self, metric: str, runs: Sequence[Run]) -> list[np.ndarray]:
+        return [self.tables[run][metric] for run in runs]
+
+    def estimate(self, metric: str, runs: Sequence[Run]) -> Estimate:
+        return statistics.estimate(self.of_seeds(metric, runs), self.draws)
+
+    def difference(self, metric: str, ours: Sequence[Run], theirs: Sequence[Run]) -> Estimate:
+        return statistics.difference(
+            self.of_seeds(metric, ours), self.of_seeds(metric, theirs), self.draws
+        )
+
+
+def results(
+    data: Store,
+    settings: Settings,
+    tables: Mapping[Run, Tables],
+    chosen: Mapping[Run, Chosen],
+) -> dict[str, Any]:
+    """The content of metrics/NAME.json."""
+    index, cases = data.index, {part: data.cases(part) for part in PARTS}
+    draws = statistics.draw_cases(len(cases["test"]), settings.probe.bootstrap, settings.seed)
+    outcome = Outcome(tables, chosen, draws)
+    main, *others = outcome.kinds
+    found: dict[str, Any] = {
+        "benchmark": index.benchmark,
+        "task": index.task,
+        "split": index.split,
+        "cases": {part: len(cases[part]) for part in PARTS},
+        "clips": {part: sum(map(_clips, cases[part])) for part in PARTS},
+        "unit": index.unit,
+        "protocol": index.protocol,
+        "window": index.window,
+        "lookahead_s": index.lookahead_s,
+        "frames": index.frames,
+        "fps": index.fps,
+        "main": index.main,
+        "kind": main,
+        **_of_kind(outcome, main),
+        "kinds": {kind: _of_kind(outcome, kind) for kind in others},
+    }
+    fitted = len(cases["train"]) + (len(cases["val"]) if index.refit else 0)
+    curve = _label_efficiency(outcome, index.main, fitted)
+    return {**found, "label_efficiency": curve} if len(curve) > 1 else found
+
+
+def write_results(path: Path, found: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def write_tables(output: Path, cases: Sequence[StoredCase], tables: Mapping[Run, Tables]) -> None:
+    """`output/tables.npz`: what paired comparisons of the main kind are made of."""
+    main = next(iter(tables)).kind
+    arrays = {
+        f"{run.encoder}/{run.seed}/{metric}": table
+        for run, of_run in tables.items()
+        if (run.kind, run.share) == (main, WHOLE)
+        for metric, table in of_run.items()
+    }
+    names = np.array([case.case for case in cases])
+    output.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(output / "tables.npz", allow_pickle=False, cases=names, **arrays)
+
+
+def write_predictions(
+    output: Path,
+    data: Store,
+    settings: Settings,
+    predictions: Mapping[Run, Sequence[np.ndarray]],
+) -> None:
+    """`output/predictions.npz`: truth, and what the first seed of the main kind predicts."""
+    index, test = data.index, data.cases("test")
+    first = next(iter(predictions))
+    shown = {
+        run.encoder: found
+        for run, found in predictions.items()
+        if (run.kind, run.seed, run.share) == (first.kind, first.seed, WHOLE)
+    }
+    pictures = index.task == "segmentation"
+    arrays = {"task": np.array(index.task), "classes": np.array(index.classes)}
+    for i, case in enumerate(test[: settings.report.overlays] if pictures else test):
+        arrays[f"truth/{case.case}"] = case.truth()
+        for encoder, found in shown.items():
+            best = found[i].argmax(1) if index.task == "action" else found[i]
+            arrays[f"{encoder}/{case.case}"] = best
+        if index.task == "phase":
+            arrays[f"moments/{case.case}"] = case.moments()
+        if pictures:
+            arrays[f"image/{case.case}"] = case.image()
+    output.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(output / "predictions.npz", allow_pickle=False, **arrays)
+
+
+def _of_kind(outcome: Outcome, kind: str) -> dict[str, Any]:
+    """Encoders side by side under one kind of head."""
+    ours = outcome.runs(kind, PRETRAINED)
+    found: dict[str, Any] = {PRETRAINED: _metrics(outcome, ours)}
+    if RANDOM in outcome.encoders:
+        theirs = outcome.runs(kind, RANDOM)
+        found[RANDOM] = _metrics(outcome, theirs)
+        found["difference"] = _differences(outcome, ours, theirs)
+    found["chosen"] = {
+        name: _choices(outcome, outcome.runs(kind, name))
+        for name in outcome.encoders
+        if name not in outcome.baselines
+    }
+    found["baselines"] = {}
+    for name in outcome.baselines:
+        theirs = outcome.runs(kind, name)
+        found["baselines"][name] = {
+            "metrics": _metrics(outcome, theirs),
+            "difference": _differences(outcome, ours, theirs),
+            "chosen": _choices(outcome, theirs),
+        }
+    return found
+
+
+def _metrics(outcome: Outcome, runs: Sequence[Run]) -> dict[str, Any]:
+    return _measured((metric, outcome.estimate(metric, runs)) for metric in outcome.tables[runs[0]])
+
+
+def _differences(outcome: Outcome, ours: Sequence[Run], theirs: Sequence[Run]) -> dict[str, Any]:
+    return _measured(
+        (metric, outcome.difference(metric, ours, theirs)) for metric in outcome.tables[ours[0]]
+    )
+
+
+def _measured(estimates: Iterable[tuple[str, Estimate]]) -> dict[str, dict[str, Any]]:
+    """Metrics by name; one that has no number on these cases is left out."""
+    return {name: found.as_dict() for name, found in estimates if math.isfinite(found.mean)}
+
+
+def _choices(outcome: Outcome, runs: Sequence[Run]) -> dict[str, Any]:
+    """Choices by seed; none of a kind that is made of another without a choice."""
+    return {str(run.seed): outcome.chosen[run].facts() for run in runs if run in outcome.chosen}
+
+
+def _label_efficiency(outcome: Outcome, metric: str, cases: int) -> list[dict[str, Any]]:
+    """The main metric by share of the `cases` that heads are fitted to, ascending, up to all."""
+    main = outcome.kinds[0]
+    curve = []
+    for share in sorted({run.share for run in outcome.tables}):
+        ours = outcome.runs(main, PRETRAINED, share)
+        point: dict[str, Any] = {
+            "fraction": share,
+            "cases": subset_size(cases, share),
+            PRETRAINED: outcome.estimate(metric, ours).as_dict(),
+        }
+        if RANDOM in outcome.encoders:
+            theirs = outcome.runs(main, RANDOM, share)
+            point[RANDOM] = outcome.estimate(metric, theirs).as_dict()
+            point["difference"] = outcome.difference(metric, ours, theirs).as_dict()
+        curve.append(point)
+    return curve
+
+
+def _clips(case: StoredCase) -> int:
+    return len(case.tokens(PRETRAINED))

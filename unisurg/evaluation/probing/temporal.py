@@ -1,0 +1,192 @@
+"""The temporal probe: causal convolutions over the clips of a video.
+
+A clip is its mean token. Dilated residual layers as in MS-TCN (arXiv 1903.01945), made causal as in
+TeCNO (arXiv 2003.10751): layer i looks 2^i and 2 * 2^i clips back, so `layers` of them see
+2 * (2^layers - 1) clips before the one that is labelled, and nothing after it.
+
+Heads are trained on clips `every_s` apart. A test video has more, and every one is predicted from
+those a multiple of `every_s` before it: the video is taken apart into interleaved lanes of the rate
+that the head knows. Where moments carry no label and were left out, the two sides touch, as in the
+metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from unisurg.evaluation.probing.attentive import trained_grid
+from unisurg.evaluation.probing.fitting import (
+    Head,
+    Hyper,
+    Judge,
+    OnMetrics,
+    Plan,
+    device_of,
+    fit,
+    runner,
+)
+from unisurg.evaluation.probing.samples import Clips, Samples
+from unisurg.evaluation.probing.views import PooledView
+from unisurg.settings import Probe, Temporal
+from unisurg.tasks.classification import Classification
+from unisurg.tasks.segments import IGNORED
+
+KERNEL = 3
+# MS-TCN and TeCNO take one video a step; four take a quarter of the time on short ones.
+VIDEOS_A_STEP = 4
+
+
+@dataclass(frozen=True)
+class TemporalHeads:
+    """Causal convolutional heads; see `unisurg.evaluation.probing.kinds.Kind`.
+
+    `every_s` are the seconds between the clips of a training video, `test_every_s` of a test video.
+    """
+
+    name: str
+    task: Classification
+    probe: Probe
+    every_s: float
+    test_every_s: float
+    seeded: ClassVar[bool] = True
+
+    def grid(self, known: Samples) -> list[Hyper]:
+        return trained_grid(self.probe, known.grid)
+
+    def fit(
+        self,
+        known: Samples,
+        grid: Sequence[Hyper],
+        seed: int,
+        on_epoch: OnMetrics,
+        judge: Judge | None,
+    ) -> list[Head]:
+        means = torch.cat([clips.means for clips in known.clips])
+        wanted = self.probe.temporal
+
+        def build(hyper: Hyper) -> nn.Module:
+            view = PooledView(hyper.view, means, known.dim)
+            return CausalTcn(view, self.task.classes, wanted, seed)
+
+        runners = [runner(hyper, partial(build, hyper), self.read, seed) for hyper in grid]
+        per_clip = self.task.loss(self.task.targets(known.truths).to(device_of()))
+
+        def loss(logits: Tensor, targets: Tensor) -> Tensor:
+            return per_clip(logits.flatten(0, 1), targets.flatten())
+
+        plan = Plan(wanted.epochs, VIDEOS_A_STEP, self.probe.halving)
+        return fit(self.source(known), loss, runners, plan, seed, on_epoch, judge)
+
+    def source(self, known: Samples) -> SequenceSource:
+        sequences, targets = [], []
+        for clips in known.clips:
+            labels = self.task.targets([clips.truth])
+            for lane in self.lanes(clips):
+                sequences.append(clips.means[lane])
+                targets.append(labels[lane])
+        return SequenceSource(sequences, targets)
+
+    def lanes(self, clips: Clips) -> list[np.ndarray]:
+        return lanes(clips.moments, self.every_s, self.test_every_s)
+
+    def read(self, module: nn.Module, clips: Clips) -> Tensor:
+        """Logits of the clips of a video, each from those before it in its lane."""
+        of_video = self.lanes(clips)
+        parts = [module(clips.means[lane][None].to(device_of()))[0] for lane in of_video]
+        return torch.cat(parts)[np.argsort(np.concatenate(of_video))]
+
+
+def lanes(moments: np.ndarray, every_s: float, test_every_s: float) -> list[np.ndarray]:
+    """Clips of a video in interleaved sequences, in order and `every_s` apart.
+
+    Args:
+        moments: seconds (S,), ascending, a multiple of `every_s` or of `test_every_s` apart.
+
+    Returns:
+        Indices of the clips of each sequence; together each of 0..S-1 once. A training video is
+        one sequence.
+    """
+    interleaved = max(1, round(every_s / test_every_s))
+    phase = np.round(np.mod(moments, every_s) / test_every_s).astype(int) % interleaved
+    return [np.flatnonzero(phase == lane) for lane in np.unique(phase)]
+
+
+@dataclass(frozen=True)
+class SequenceSource:
+    """Videos as sequences of mean tokens; shorter ones of a batch are padded at their end."""
+
+    sequences: Sequence[Tensor]
+    wanted: Sequence[Tensor]
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def batch(self, ids: np.ndarray) -> Tensor:
+        """Means (B, L, 2 D)."""
+        return pad_sequence([self.sequences[i] for i in ids], batch_first=True)
+
+    def targets(self, ids: np.ndarray) -> Tensor:
+        """Labels (B, L), `IGNORED` where a sequence is padded."""
+        rows = [self.wanted[i] for i in ids]
+        return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
+
+
+class CausalTcn(nn.Module):
+    """Means (B, L, 2 D) of clips in order -> logits (B, L, C), none of which knows a later clip."""
+
+    def __init__(self, view: PooledView, classes: int, wanted: Temporal, seed: int) -> None:
+        super().__init__()
+        self.view = view
+        self.reduce = nn.Conv1d(view.width, wanted.width, 1)
+        self.layers = nn.ModuleList(
+            CausalLayer(wanted.width, 2**i, wanted.dropout, seed) for i in range(wanted.layers)
+        )
+        self.classify = nn.Conv1d(wanted.width, classes, 1)
+
+    def forward(self, means: Tensor) -> Tensor:
+        features = self.reduce(self.view(means).transpose(1, 2))
+        for layer in self.layers:
+            features = layer(features)
+        return self.classify(features).transpose(1, 2)
+
+
+class CausalLayer(nn.Module):
+    """Features (B, width, L) plus what a dilated convolution of them and of earlier ones adds."""
+
+    def __init__(self, width: int, dilation: int, dropout: float, seed: int) -> None:
+        super().__init__()
+        self.back = (KERNEL - 1) * dilation
+        self.look = nn.Conv1d(width, width, KERNEL, dilation=dilation)
+        self.mix = nn.Conv1d(width, width, 1)
+        self.drop = SeededDropout(dropout, seed + dilation)
+
+    def forward(self, features: Tensor) -> Tensor:
+        seen = self.look(F.pad(features, (self.back, 0)))
+        return features + self.drop(self.mix(F.relu(seen)))
+
+
+class SeededDropout(nn.Module):
+    """Dropout from a generator of its own.
+
+    Heads that are trained side by side thereby learn what each would learn alone.
+    """
+
+    def __init__(self, share: float, seed: int) -> None:
+        super().__init__()
+        self.share = share
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training or not self.share:
+            return features
+        kept = torch.rand(features.shape, generator=self.generator) >= self.share
+        return features * kept.to(features.device) / (1 - self.share)
