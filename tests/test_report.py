@@ -11,19 +11,30 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from report_inputs import PHASES, moving, write_all, write_clip, write_identity
+from matplotlib.colors import to_rgb
+from report_inputs import (
+    ROWS,
+    estimate,
+    moving,
+    predictions_of,
+    write_all,
+    write_clip,
+    write_identity,
+)
 
 from unisurg import settings as settings_module
+from unisurg.evaluation.reported import Estimate, Fewer, ReportedError, Results
 from unisurg.report import build, figures, palette
-from unisurg.report.confusion import count
+from unisurg.report.confusion import confusion_figure, count
 from unisurg.report.contact import contact_figure, frames_of
 from unisurg.report.drawing import as_photo, as_vector
 from unisurg.report.effect import Effect
-from unisurg.report.inputs import read
+from unisurg.report.efficiency import curve_of
+from unisurg.report.inputs import InputError, read, read_predictions
 from unisurg.report.overlays import dice
-from unisurg.report.page import finding, prose
-from unisurg.report.ribbons import ribbon_figure
-from unisurg.report.wording import interval
+from unisurg.report.page import finding, prose, tiles, verdict
+from unisurg.report.ribbons import on_time_line, ribbon_figure
+from unisurg.report.wording import head_title, interval
 from unisurg.settings import Settings
 
 
@@ -51,7 +62,15 @@ class Page(HTMLParser):
 def small() -> Settings:
     """The settings of the repository with as few pictures as there can be."""
     few = ["report.ribbons=2", "report.overlays=2", "report.pictures=1"]
-    return settings_module.load(Path(__file__).parent.parent / "params.yaml", few)
+    return only(
+        settings_module.load(Path(__file__).parent.parent / "params.yaml", few),
+        [row.name for row in ROWS],
+    )
+
+
+def only(settings: Settings, names: list[str]) -> Settings:
+    """The settings with the blocks of those benchmarks alone."""
+    return settings.model_copy(update={"benchmarks": {n: settings.benchmarks[n] for n in names}})
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +105,105 @@ def test_links_on_the_page_lead_to_sections_that_are_there(page: Page) -> None:
     anchors = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
     ids = {f"#{attributes['id']}" for tag, attributes in page.elements if tag == "section"}
     assert anchors == ids
-    assert len(ids) == 8
+    assert len(ids) == 8 + len(ROWS)
 
 
 def test_every_picture_says_in_words_what_it_shows(page: Page) -> None:
     alts = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
-    assert len(alts) == 6
+    # effects, fewer labels, fine-tuning, mask, curves; ribbons and confusion or one of the others.
+    assert len(alts) == 5 + sum(2 if row.task == "phase" else 1 for row in ROWS)
     assert all(len(alt) > 40 for alt in alts)
 
 
-def test_the_headline_gives_the_difference_its_interval_and_every_seed(page: Page) -> None:
-    assert "95 % interval [+12.5, +21.5]" in page.text
-    assert "per seed: +15.8, +17.4, +17.8" in page.text
-    assert "ahead in 3 of 3 seeds" in page.text
+def test_the_headline_counts_on_how_many_benchmarks_pretraining_tells(page: Page) -> None:
+    assert "On 7 of 12 benchmarks the probe reaches more" in page.text
+    assert "on 4 the two are not told apart; on 1 it reaches less" in page.text
+    assert page.text.index("7 of 12 more than random weights") < page.text.index("Results")
+
+
+def test_each_benchmark_has_a_sentence_with_its_difference_interval_and_seeds(page: Page) -> None:
+    assert "(+17.0 [+12.5, +21.5] points, ahead in 3 of 3 seeds)" in page.text
+    assert "not told apart from the same probe on random weights (+1.0 [−3.5, +5.5]" in page.text
+
+
+def test_every_benchmark_is_in_the_overview_with_the_published_number_and_has_a_fold(
+    page: Page,
+) -> None:
+    for row in ROWS:
+        title = row.title.partition(",")[0]
+        assert f"Embedded {title}, split “theatre”" in page.text
+        assert f"Embedded {title}: every metric, head and encoder" in page.text
+    assert "Accuracy 91.0, F1 84.2, Jaccard 78.0" in page.text
+
+
+def test_kinds_of_heads_stand_side_by_side_and_smoothing_says_that_it_is_offline(
+    page: Page,
+) -> None:
+    rows = [f"{head_title(kind)} {mean}.0 [" for kind, mean in
+            (("attentive", 61), ("linear", 55), ("knn", 52), ("temporal", 67))]  # fmt: skip
+    assert all(row in page.text for row in rows)
+    smoothed = "attentive, scores averaged over 15 s before and after: OFFLINE"
+    assert f"{smoothed} 64.0 [" in page.text
+    assert "frames-untrained attentive, one clip at a time 50.0 [45.0, 55.0] +11.0" in page.text
+
+
+def test_fewer_labels_and_fine_tuning_have_sections_with_their_numbers(page: Page) -> None:
+    assert "Embedded Cholec80 25 % 3 50.0 [44.0, 56.0] 38.0 [31.0, 45.0] +12.0" in page.text
+    assert "f1_macro_over_clips frozen 50.0" in page.text
+    assert "f1_macro_over_clips fine-tuned 66.0" in page.text
+
+
+def test_protocol_and_window_are_named(page: Page) -> None:
+    assert "Protocol dense ; causal windows of 16 frames at 1 per second." in page.text
+    assert not any(a.get("class") == "loud" for _, a in page.elements)
+
+
+def test_what_is_not_final_or_not_causal_is_shouted_with_its_lookahead(
+    repository: Path, small: Settings, tmp_path: Path
+) -> None:
+    facts = json.loads((repository / "metrics/cholec80.json").read_text())
+    facts |= {"protocol": "fast", "window": "centred", "lookahead_s": 8.0}
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/cholec80.json").write_text(json.dumps(facts))
+    page = Page(build(tmp_path, small, tmp_path / "page.html").read_text())
+    assert [a for _, a in page.elements if a.get("class") == "loud"]
+    for said in ("FAST: an approximation", "CENTRED: offline", "LOOKAHEAD", "8 s after"):
+        assert said in page.text
+
+
+def test_results_that_lack_a_field_are_an_error_that_names_file_field_and_remedy(
+    repository: Path, small: Settings, tmp_path: Path
+) -> None:
+    facts = json.loads((repository / "metrics/cholec80.json").read_text())
+    del facts["pretrained"]["accuracy_per_video"]["low"]
+    (tmp_path / "metrics").mkdir()
+    path = tmp_path / "metrics/cholec80.json"
+    path.write_text(json.dumps(facts))
+    with pytest.raises(
+        ReportedError, match=r"cholec80.json: pretrained.accuracy_per_video.low.*-s probe@cholec80"
+    ):
+        read(tmp_path, small)
+    path.write_text("{")
+    with pytest.raises(ReportedError, match="not valid JSON"):
+        read(tmp_path, small)
+    path.write_text(json.dumps(facts | {"main": "f1", "pretrained": {}}))
+    with pytest.raises(ReportedError, match="no value of the main metric f1"):
+        read(tmp_path, small)
+
+
+def test_predictions_that_do_not_fit_their_truth_are_an_error(tmp_path: Path) -> None:
+    path = predictions_of(tmp_path, "cholec80")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no zip")
+    with pytest.raises(InputError, match="not a readable"):
+        read_predictions(path)
+    whole = {"task": "phase", "classes": ["a"], "truth/v1": np.zeros(3), "pretrained/v1": [0, 0]}
+    np.savez(path, **whole)
+    with pytest.raises(InputError, match=r"pretrained/v1 has shape \(2,\).*probe@cholec80"):
+        read_predictions(path)
+    np.savez(path, **{name: whole[name] for name in ("task", "classes", "truth/v1")})
+    with pytest.raises(InputError, match="no array 'pretrained/v1'"):
+        read_predictions(path)
 
 
 def test_what_every_seed_chose_stands_with_its_validation_score(page: Page) -> None:
@@ -117,8 +222,8 @@ def test_results_on_data_that_is_not_the_theatres_are_not_called_embedded(
 ) -> None:
     real = small.benchmarks["cholec80"].model_copy(update={"root": Path("/elsewhere/cholec80")})
     elsewhere = small.model_copy(update={"benchmarks": small.benchmarks | {"cholec80": real}})
-    assert read(repository, small).embedded == {"cholec80", "kvasir"}
-    assert read(repository, elsewhere).embedded == {"kvasir"}
+    assert read(repository, small).embedded == {row.name for row in ROWS}
+    assert read(repository, elsewhere).embedded == {row.name for row in ROWS} - {"cholec80"}
 
 
 def test_the_corpus_section_counts_what_came_in_and_names_what_was_refused(page: Page) -> None:
@@ -152,18 +257,23 @@ def test_uncommitted_changes_are_admitted(tmp_path: Path, small: Settings) -> No
     assert "with uncommitted changes in pretrain" in page.text
 
 
-def test_equal_inputs_give_equal_bytes(repository: Path, small: Settings, text: str) -> None:
-    again = build(repository, small, repository / "reports/again.html").read_text(encoding="utf-8")
-    assert again == text
+def test_equal_inputs_give_equal_bytes(repository: Path, small: Settings) -> None:
+    few = only(small, ["cholec80", "polypdiag", "kvasir"])
+    first, again = (
+        build(repository, few, repository / f"reports/{i}.html").read_bytes() for i in (1, 2)
+    )
+    assert first == again
 
 
 def test_without_any_input_every_section_says_what_is_missing_and_which_stage_writes_it(
     tmp_path: Path, small: Settings
 ) -> None:
     page = Page(build(tmp_path, small, tmp_path / "page.html").read_text())
-    for stage in ("probe@cholec80", "probe@kvasir", "pretrain_long", "curate", "validate"):
+    stages = [f"probe@{row.name}" for row in ROWS]
+    for stage in (*stages, "finetune@polypdiag", "pretrain_long", "curate", "validate"):
         assert f"dvc repro {stage}" in page.text.replace("  ", " ")
     assert not [tag for tag, _ in page.elements if tag == "img"]
+    assert f"tested on 0 of {len(ROWS)} benchmarks" in page.text
 
 
 def test_a_probe_without_a_random_encoder_is_reported_without_a_comparison(
@@ -178,20 +288,34 @@ def test_a_probe_without_a_random_encoder_is_reported_without_a_comparison(
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "verdict"),
+    ("low", "high", "said"),
     [(0.01, 0.2, "more than"), (-0.2, -0.01, "less than"), (-0.1, 0.1, "not told apart from")],
 )
 def test_the_finding_says_no_more_than_the_interval_does(
-    low: float, high: float, verdict: str
+    low: float, high: float, said: str
 ) -> None:
-    gain = {"mean": (low + high) / 2, "low": low, "high": high, "seeds": [low, high]}
-    ours = {"mean": 0.6, "low": 0.5, "high": 0.7, "seeds": [0.6, 0.6]}
-    assert verdict in finding(Effect("B", "f1", ours, ours, gain))
+    assert said in finding(an_effect("B", low, high))
+
+
+def an_effect(title: str, low: float, high: float) -> Effect:
+    ours = Estimate(mean=0.6, low=0.5, high=0.7, seeds=(0.6, 0.6))
+    gain = Estimate(mean=(low + high) / 2, low=low, high=high, seeds=(low, high))
+    return Effect("Workflow", title, "f1", ours, ours, gain)
+
+
+def test_the_verdict_and_its_tiles_count_every_benchmark_once() -> None:
+    effects = [an_effect("A", 0.01, 0.2), an_effect("B", -0.1, 0.1), an_effect("C", 0.1, 0.3)]
+    assert verdict(effects).startswith("On 2 of 3 benchmarks")
+    assert [(tile["value"], tile["detail"]) for tile in tiles(effects)] == [
+        ("2", "A, C"),
+        ("1", "B"),
+    ]
+    assert verdict([]) == ""
 
 
 def test_numbers_are_written_with_their_interval_and_a_true_minus() -> None:
-    estimate = {"mean": -0.012, "low": -0.03, "high": 0.004, "seeds": []}
-    assert interval(estimate, signed=True) == "−1.2 [−3.0, +0.4]"
+    found = Estimate(mean=-0.012, low=-0.03, high=0.004, seeds=())
+    assert interval(found, signed=True) == "−1.2 [−3.0, +0.4]"
     assert interval(None) == "–"
 
 
@@ -199,6 +323,36 @@ def test_confusion_counts_are_exact() -> None:
     truths = [np.array([0, 0, 1]), np.array([2])]
     predictions = [np.array([0, 1, 1]), np.array([0])]
     np.testing.assert_array_equal(count(truths, predictions, 3), [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
+
+
+def test_what_has_no_label_is_in_no_confusion() -> None:
+    np.testing.assert_array_equal(
+        count([np.array([-1, 1])], [np.array([0, 0])], 2), [[0, 0], [1, 0]]
+    )
+
+
+def test_a_confusion_matrix_shows_only_classes_that_occur_or_are_predicted() -> None:
+    counts = np.zeros((52, 52), int)
+    counts[3, 3], counts[3, 40] = 4, 1
+    names = [f"class {i}" for i in range(52)]
+    figure = confusion_figure({"Pretrained": counts}, names, "class", "clips")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "class 3",
+        "class 40",
+    ]
+
+
+def test_a_ribbon_puts_labels_at_their_moments_and_leaves_gaps_empty() -> None:
+    line, start, step = on_time_line(np.array([0, 0, 1, 1]), np.array([2.0, 4.0, 8.0, 10.0]))
+    np.testing.assert_array_equal(line, [0, 0, -1, 1, 1])
+    assert (start, step) == (2.0, 2.0)
+
+
+def test_the_legend_of_ribbons_names_only_classes_that_occur() -> None:
+    cases = {"v": {"truth": np.array([1, 1, -1]), "pretrained": np.array([1, 3, 3])}}
+    figure = ribbon_figure(cases, ["a", "b", "c", "d"])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "d"]
+    assert "50 % of the labelled moments right" in figure.axes[0].get_title(loc="right")
 
 
 def test_dice_of_a_picture_is_the_tasks() -> None:
@@ -211,18 +365,24 @@ def test_dice_of_a_picture_is_the_tasks() -> None:
 
 
 def test_figures_come_by_name_for_the_runs_of_the_stages(repository: Path, small: Settings) -> None:
-    assert set(figures.of_everything(repository, small)) == {
-        "pretraining/curves", "pretrain/masks_0", "pretrain_long/masks_0",
-        "cholec80/ribbons", "cholec80/confusion", "kvasir/overlays",
+    found = set(figures.of_everything(repository, small))
+    tasks = {row.name: row.task for row in ROWS}
+    assert found == {
+        "pretraining/curves", "pretrain/masks_0", "pretrain_long/masks_0", "results/effects",
+        "results/label_efficiency", "finetune/learning", "kvasir/overlays",
+        *(f"{name}/ribbons" for name, task in tasks.items() if task == "phase"),
+        *(f"{name}/confusion" for name, task in tasks.items() if task != "segmentation"),
     }  # fmt: skip
+    assert set(figures.of_finetune(repository / "artifacts/finetune/polypdiag")) == {"learning"}
+    assert figures.of_finetune(repository / "nowhere") == {}
 
 
 def test_a_figure_is_the_same_whatever_style_is_set_outside() -> None:
-    labels = np.repeat(np.arange(7), 5)
+    labels, names = np.repeat(np.arange(7), 5), [f"phase {i}" for i in range(7)]
     cases = {"video01": {"truth": labels, "pretrained": labels[::-1]}}
-    plain = as_vector(ribbon_figure(cases, PHASES))
+    plain = as_vector(ribbon_figure(cases, names))
     with mpl.rc_context({"font.size": 31, "svg.hashsalt": None}):
-        assert as_vector(ribbon_figure(cases, PHASES)) == plain
+        assert as_vector(ribbon_figure(cases, names)) == plain
 
 
 def test_the_contact_sheet_shows_every_specialty_as_often_and_leaves_out_what_is_not_there(
@@ -242,9 +402,17 @@ def test_the_contact_sheet_shows_every_specialty_as_often_and_leaves_out_what_is
     assert as_photo(contact_figure(frames)).startswith("data:image/webp;base64,")
 
 
-def test_the_seven_phases_have_seven_colours() -> None:
-    assert len({palette.category(i) for i in range(7)}) == 7
-    assert palette.category(7) == palette.category(0)
+def test_fifty_two_classes_have_as_many_colours_and_neighbours_are_far_apart() -> None:
+    colours = np.array([to_rgb(palette.category(i)) for i in range(52)])
+    assert len(np.unique(colours, axis=0)) == 52
+    assert np.linalg.norm(np.diff(colours, axis=0), axis=1).min() > 0.3
+
+
+def test_a_curve_of_label_efficiency_ends_with_all_training_cases() -> None:
+    row = {"pretrained": estimate(0.5, 0.1), "cases": 3}
+    facts = [Fewer(fraction=1.0, **row), Fewer(fraction=0.1, **row)]
+    found = Results.model_construct(label_efficiency=tuple(facts))
+    assert [point.fraction for point in curve_of(found)] == [0.1, 1.0]
 
 
 def test_the_result_comes_first_and_how_it_was_made_last(page: Page) -> None:

@@ -20,7 +20,7 @@ Verb = Callable[[argparse.Namespace, Settings], None]
 def synthesize(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.synthetic.layouts import write
 
-    write(options.output, settings.theatre, settings.seed)
+    write(options.output, settings.theatre, settings.seed, options.layout)
 
 
 def curate(options: argparse.Namespace, settings: Settings) -> None:
@@ -63,6 +63,31 @@ def probe(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import probe
 
     probe.run(options.benchmark, settings)
+
+
+def finetune(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import finetune
+
+    finetune.run(options.benchmark, settings, options.encoder)
+
+
+def compare(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import compare
+
+    compare.run(
+        settings,
+        options.benchmark,
+        options.metric,
+        options.reference,
+        options.kind,
+        options.json,
+    )
+
+
+def neutrality(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import neutrality
+
+    neutrality.run(settings, options.benchmarks, options.encoder, options.output)
 
 
 def report(options: argparse.Namespace, settings: Settings) -> None:
@@ -161,9 +186,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
     sub = verb("probe", probe, "train and test the probe of one benchmark")
     sub.add_argument("benchmark")
+    sub = verb("finetune", finetune, "train the whole encoder on one benchmark, and test it")
+    sub.add_argument("benchmark")
+    sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
+    _comparing_verbs(verb)
     verb("report", report, "everything on one page: reports/index.html")
     sub = verb("synthesize", synthesize, "render the embedded theatre in the official layouts")
     sub.add_argument("--output", type=Path, required=True)
+    help = "corpus, polyps, or a benchmark's name; several [all]"
+    sub.add_argument("--layout", nargs="+", default=(), metavar="NAME", help=help)
     _weights_verbs(verbs)
     _benchmarks_verbs(verbs)
     sub = verb("ui", ui, "open the MLflow pages on the runs of this checkout")
@@ -187,6 +218,22 @@ def _pretraining_options(sub: argparse.ArgumentParser, stage: str, start_from: P
         default=start_from,
         help="weights to start from: an encoder's folder, a published file, a run's checkpoint",
     )
+
+
+def _comparing_verbs(verb: Callable[[str, Verb, str], argparse.ArgumentParser]) -> None:
+    sub = verb("compare", compare, "encoders side by side, with paired intervals")
+    sub.add_argument("--benchmark", metavar="NAME", help="[all that have results, a line each]")
+    sub.add_argument("--metric", metavar="NAME", help="exact name [the benchmark's main metric]")
+    sub.add_argument("--reference", metavar="ENCODER", default="pretrained", help="[pretrained]")
+    sub.add_argument("--kind", metavar="NAME", help="of head [the first of probe.kinds]")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    help = "may the protocol `fast` stand in for `dense` during development?"
+    sub = verb("neutrality", neutrality, help)
+    sub.add_argument(
+        "--benchmarks", nargs="+", metavar="NAME", help="two or more [cholec80 autolaparo]"
+    )
+    sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
+    sub.add_argument("--output", type=Path, help="a JSON of all that was measured")
 
 
 def _weights_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -263,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("unisurg: interrupted", file=sys.stderr)
         return 130
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         if type(error).__module__.startswith("unisurg") or isinstance(error, OSError):
             print(f"unisurg: {error}", file=sys.stderr)
             return int(getattr(error, "exit_status", 1))

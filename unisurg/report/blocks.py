@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph, code in backticks; `kind` is `plain`, `note` or `missing`."""
+    """A paragraph, code in backticks; `kind` is `plain`, `note`, `loud` or `missing`."""
 
     text: str
     kind: str = "plain"
@@ -59,6 +59,11 @@ class Section:
     anchor: str
     title: str
     blocks: Sequence[Block]
+
+    @property
+    def short(self) -> str:
+        """What the table of contents calls it."""
+        return self.title.partition(":")[0]
 
 
 def missing(path: object, stage: str) -> Text:

@@ -10,18 +10,24 @@ from matplotlib.figure import Figure
 
 from unisurg.report.confusion import confusion_figure, count
 from unisurg.report.curves import curve_figure
+from unisurg.report.effect import effect_figure, effects_of
+from unisurg.report.efficiency import curve_of, efficiency_figure
 from unisurg.report.inputs import (
     STAGES,
     Arrays,
-    cases_of,
+    Inputs,
+    Predictions,
     predictions_path,
     read,
     read_arrays,
     read_history,
+    read_predictions,
 )
+from unisurg.report.learning import learning_figure
 from unisurg.report.masks import mask_figure
 from unisurg.report.overlays import overlay_figure
 from unisurg.report.ribbons import ribbon_figure
+from unisurg.report.wording import title_of
 from unisurg.settings import Report, Settings
 
 ENCODERS = {"pretrained": "Pretrained encoder", "random": "Random encoder"}
@@ -36,12 +42,14 @@ def of_pretraining(stage: str, log: Path, report: Report) -> dict[str, Figure]:
 
 def of_probe(predictions: Path, report: Report) -> dict[str, Figure]:
     """Ribbons and confusion matrices, or overlays, from a probe's `predictions.npz`."""
-    arrays = read_arrays(predictions)
-    if not arrays:
-        return {}
-    if is_phase(arrays):
-        return phases(arrays, report.ribbons)
-    return segmentation(arrays, report.overlays)
+    found = read_predictions(predictions)
+    return drawn(found, report) if found else {}
+
+
+def of_finetune(output: Path) -> dict[str, Figure]:
+    """Learning curves of fine-tuning, from `history.csv` in its folder."""
+    history = read_history(output)
+    return {} if history is None else {"learning": learning_figure({output.name: history})}
 
 
 def of_everything(root: Path, settings: Settings) -> dict[str, Figure]:
@@ -50,16 +58,17 @@ def of_everything(root: Path, settings: Settings) -> dict[str, Figure]:
     named = {f"{STAGES[stage]} ({stage})": h for stage, h in inputs.histories.items()}
     found = {f"pretraining/{name}": figure for name, figure in curves(named).items()}
     for stage, pictures in inputs.pictures.items():
-        drawn = masks(pictures, settings.report.pictures)
-        found |= {f"{stage}/{name}": figure for name, figure in drawn.items()}
+        of_stage = masks(pictures, settings.report.pictures)
+        found |= {f"{stage}/{name}": figure for name, figure in of_stage.items()}
     for benchmark in inputs.predictions:
-        drawn = of_probe(root / predictions_path(benchmark), settings.report)
-        found |= {f"{benchmark}/{name}": figure for name, figure in drawn.items()}
+        of_benchmark = of_probe(root / predictions_path(benchmark), settings.report)
+        found |= {f"{benchmark}/{name}": figure for name, figure in of_benchmark.items()}
+    if effects := effects_of(inputs):
+        found["results/effects"] = effect_figure(effects)
+    found |= {f"results/{name}": figure for name, figure in efficiency(inputs).items()}
+    if inputs.tuned_histories:
+        found["finetune/learning"] = learning_figure(inputs.tuned_histories)
     return found
-
-
-def is_phase(predictions: Arrays) -> bool:
-    return not any(name.startswith("image/") for name in predictions)
 
 
 def curves(histories: Mapping[str, pd.DataFrame]) -> dict[str, Figure]:
@@ -71,23 +80,43 @@ def masks(pictures: Arrays, most: int) -> dict[str, Figure]:
     return {f"masks_{i}": mask_figure(*clip) for i, clip in zip(range(most), clips, strict=False)}
 
 
-def phases(predictions: Arrays, most: int) -> dict[str, Figure]:
+def efficiency(inputs: Inputs) -> dict[str, Figure]:
+    """Curves of label efficiency of every benchmark that has one."""
+    known = {b: curve_of(results) for b, results in inputs.metrics.items()}
+    titled = {title_of(b, inputs): curve for b, curve in known.items() if curve}
+    metrics = [inputs.metrics[b].main for b, curve in known.items() if curve]
+    return {"label_efficiency": efficiency_figure(titled, metrics)} if titled else {}
+
+
+def drawn(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    """What shows the predictions of a family of tasks."""
+    if predictions.task == "segmentation":
+        return segmentation(predictions, report.overlays)
+    if predictions.task == "phase":
+        return phases(predictions, report.ribbons)
+    return {"confusion": confusion(predictions, "class", "clips")}
+
+
+def phases(predictions: Predictions, most: int) -> dict[str, Figure]:
     """`ribbons` of the first `most` cases, `confusion` over all of them."""
-    classes = [str(name) for name in predictions["classes"]]
-    cases = cases_of(predictions)
-    truths = [bands["truth"] for bands in cases.values()]
-    counts = {
-        title: count(truths, [bands[encoder] for bands in cases.values()], len(classes))
-        for encoder, title in ENCODERS.items()
-        if all(encoder in bands for bands in cases.values())
-    }
-    first = dict(list(cases.items())[:most])
+    first = dict(list(predictions.cases.items())[:most])
     return {
-        "ribbons": ribbon_figure(first, classes),
-        "confusion": confusion_figure(counts, classes),
+        "ribbons": ribbon_figure(first, predictions.classes),
+        "confusion": confusion(predictions, "phase", "moments"),
     }
 
 
-def segmentation(predictions: Arrays, most: int) -> dict[str, Figure]:
-    cases = dict(list(cases_of(predictions).items())[:most])
-    return {"overlays": overlay_figure(cases)}
+def confusion(predictions: Predictions, what: str, unit: str) -> Figure:
+    """Matrices of both encoders over all cases."""
+    cases = list(predictions.cases.values())
+    truths = [bands["truth"] for bands in cases]
+    counts = {
+        title: count(truths, [bands[encoder] for bands in cases], len(predictions.classes))
+        for encoder, title in ENCODERS.items()
+        if all(encoder in bands for bands in cases)
+    }
+    return confusion_figure(counts, predictions.classes, what, unit)
+
+
+def segmentation(predictions: Predictions, most: int) -> dict[str, Figure]:
+    return {"overlays": overlay_figure(dict(list(predictions.cases.items())[:most]))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from unisurg.evaluation.reported import Results, Tuned, read_results, read_tuned
 from unisurg.settings import Settings
 
 Json = dict[str, Any]
@@ -24,6 +26,25 @@ VALIDATION = Path("artifacts/validation/validation.json")
 IDENTITIES = Path("artifacts/runs")
 IDENTITY_FILES = "*.run.json"
 EMBEDDED = "theatre"
+NEEDED = ("truth", "pretrained")
+
+
+class InputError(ValueError):
+    """A file of the report is not what its stage writes; the message says which, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the probes of one benchmark predict on test cases, first seed.
+
+    `cases` maps each case, in the file's order, to its arrays: `truth`, `pretrained`, perhaps
+    `random` and baselines, all (S,) labels or (H, W); for videos `moments` (S,) in seconds, for
+    pictures `image` (H, W, 3).
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    cases: dict[str, Arrays]
 
 
 @dataclass(frozen=True)
@@ -32,8 +53,10 @@ class Inputs:
 
     root: Path
     settings: Settings
-    metrics: dict[str, Json]
-    predictions: dict[str, Arrays]
+    metrics: dict[str, Results]
+    tuned: dict[str, Tuned]
+    tuned_histories: dict[str, pd.DataFrame]
+    predictions: dict[str, Predictions]
     histories: dict[str, pd.DataFrame]
     pictures: dict[str, Arrays]
     manifest: pd.DataFrame | None
@@ -45,14 +68,20 @@ class Inputs:
 
 
 def read(root: Path, settings: Settings) -> Inputs:
-    """Read whatever is there below the repository's root."""
-    benchmarks = list(settings.benchmarks)
+    """Read whatever is there below the repository's root.
+
+    Raises:
+        ReportedError, InputError: a file that is there is not what its stage writes.
+    """
+    benchmarks, tuned = list(settings.benchmarks), settings.finetune.benchmarks
     runs = [read_json(path) for path in sorted((root / IDENTITIES).glob(IDENTITY_FILES))]
     return Inputs(
         root=root,
         settings=settings,
-        metrics=_present({b: read_json(root / metrics_path(b)) for b in benchmarks}),
-        predictions=_present({b: read_arrays(root / predictions_path(b)) for b in benchmarks}),
+        metrics=_present({b: read_results(root, b) for b in benchmarks}),
+        tuned=_present({b: read_tuned(root, b) for b in tuned}),
+        tuned_histories=_present({b: read_history(root / tuned_folder(b)) for b in tuned}),
+        predictions=_present({b: read_predictions(root / predictions_path(b)) for b in benchmarks}),
         histories=_present({s: read_history(root / log_path(s)) for s in STAGES}),
         pictures=_present({s: read_arrays(root / log_path(s) / "pictures.npz") for s in STAGES}),
         manifest=_table(root / MANIFEST),
@@ -63,12 +92,12 @@ def read(root: Path, settings: Settings) -> Inputs:
     )
 
 
-def metrics_path(benchmark: str) -> Path:
-    return Path("metrics") / f"{benchmark}.json"
-
-
 def predictions_path(benchmark: str) -> Path:
     return Path("artifacts/probe") / benchmark / "predictions.npz"
+
+
+def tuned_folder(benchmark: str) -> Path:
+    return Path("artifacts/finetune") / benchmark
 
 
 def log_path(stage: str) -> Path:
@@ -80,24 +109,62 @@ def read_json(path: Path) -> Json | None:
 
 
 def read_arrays(path: Path) -> Arrays | None:
+    """Arrays of an .npz file by name.
+
+    Raises:
+        InputError: the file is none.
+    """
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (zipfile.BadZipFile, ValueError, OSError, AttributeError) as error:
+        raise InputError(
+            f"{path}: not a readable .npz file ({error}); delete it and run its stage"
+        ) from None
+
+
+def read_predictions(path: Path) -> Predictions | None:
+    """What a probe leaves in `predictions.npz`; None if it has not run.
+
+    Raises:
+        InputError: an array is missing, or a prediction is not in the shape of its truth.
+    """
+    arrays = read_arrays(path)
+    if arrays is None:
+        return None
+    remedy = f"write it anew with `dvc repro -f -s probe@{path.parent.name}`"
+    for name in ("task", "classes"):
+        if name not in arrays:
+            raise InputError(f"{path}: no array {name!r}; {remedy}")
+    cases = cases_of(arrays)
+    for case, bands in cases.items():
+        for name in NEEDED:
+            if name not in bands:
+                raise InputError(f"{path}: no array {name + '/' + case!r}; {remedy}")
+        for name, band in bands.items():
+            if name != "image" and band.shape != bands["truth"].shape:
+                raise InputError(
+                    f"{path}: {name}/{case} has shape {band.shape}, its truth"
+                    f" {bands['truth'].shape}; {remedy}"
+                )
+    classes = tuple(str(name) for name in arrays["classes"])
+    return Predictions(str(arrays["task"]), classes, cases)
 
 
 def read_history(log: Path) -> pd.DataFrame | None:
     return _table(log / "history.csv")
 
 
-def cases_of(predictions: Arrays) -> dict[str, Arrays]:
+def cases_of(arrays: Arrays) -> dict[str, Arrays]:
     """The arrays named `<band>/<case>` by case, then band, in the file's order of cases."""
     cases: dict[str, Arrays] = {}
-    for name, array in predictions.items():
+    for name, array in arrays.items():
         band, slash, case = name.partition("/")
         if slash:
             cases.setdefault(case, {})[band] = array
-    return {case: bands for case, bands in cases.items() if {"truth", "pretrained"} <= set(bands)}
+    return cases
 
 
 def _table(path: Path) -> pd.DataFrame | None:

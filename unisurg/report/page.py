@@ -10,11 +10,10 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from unisurg.report import inputs as reading
-from unisurg.report.effect import Effect
+from unisurg.report.effect import Effect, effects_of
 from unisurg.report.inputs import Inputs
 from unisurg.report.sections import all_sections
-from unisurg.report.sections.results import effects_of
-from unisurg.report.wording import interval
+from unisurg.report.wording import interval, told_apart
 from unisurg.settings import Settings
 
 
@@ -40,12 +39,13 @@ def render(inputs: Inputs) -> str:
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.filters["prose"] = prose
     template = environment.from_string(files.joinpath("page.html").read_text(encoding="utf-8"))
-    effects = effects_of(inputs)
+    effects = [effect for effect in effects_of(inputs) if not effect.tuned]
     return template.render(
         style=files.joinpath("style.css").read_text(encoding="utf-8"),
         about=about(inputs),
+        verdict=verdict(effects),
+        tiles=tiles(effects),
         findings=[finding(effect) for effect in effects],
-        tiles=[tile(effect) for effect in effects if effect.difference],
         sections=all_sections(inputs),
     )
 
@@ -63,13 +63,48 @@ def about(inputs: Inputs) -> str:
         minutes = inputs.manifest["duration_s"].sum() / 60
         count = len(inputs.manifest)
         source = f"{count} unlabelled recordings of surgery ({minutes:.0f} minutes)"
+    wanted, done = len(inputs.settings.benchmarks), len(inputs.metrics)
+    benchmarks = f"{wanted} benchmarks" if done == wanted else f"{done} of {wanted} benchmarks"
     rendered = ", all of it rendered by UniSurg’s embedded theatre" if inputs.embedded else ""
     return (
         f"UniSurg taught a video encoder on {source}, without any label, to predict what it cannot"
         " see, most of all where instruments move. The encoder was then frozen, and a small probe"
-        f" on its features was trained and tested on {len(inputs.settings.benchmarks)} benchmarks"
-        f"{rendered}."
+        f" on its features was trained and tested on {benchmarks}{rendered}."
     )
+
+
+def verdict(effects: Sequence[Effect]) -> str:
+    """The result of all benchmarks in one sentence; empty where there is nothing to compare."""
+    compared = [effect for effect in effects if effect.difference is not None]
+    if not compared:
+        return ""
+    ahead, open_, behind = (len(_on_side(compared, side)) for side in (1, 0, -1))
+    return (
+        f"On {ahead} of {len(compared)} benchmarks the probe reaches more on the pretrained encoder"
+        f" than on random weights; on {open_} the two are not told apart; on {behind} it reaches"
+        " less. Told apart means: the 95 % interval of the paired difference leaves out 0."
+    )
+
+
+def tiles(effects: Sequence[Effect]) -> list[dict[str, str]]:
+    """How many benchmarks ended how, and which."""
+    compared = [effect for effect in effects if effect.difference is not None]
+    labels = {1: "more than random weights", 0: "not told apart", -1: "less than random weights"}
+    return [
+        {
+            "value": str(len(side)),
+            "unit": f"of {len(compared)}",
+            "told_apart": "yes" if sign else "no",
+            "label": label,
+            "detail": ", ".join(effect.title.removeprefix("Embedded ") for effect in side),
+        }
+        for sign, label in labels.items()
+        if (side := _on_side(compared, sign))
+    ]
+
+
+def _on_side(effects: Sequence[Effect], side: int) -> list[Effect]:
+    return [e for e in effects if e.difference is not None and told_apart(e.difference) == side]
 
 
 def finding(effect: Effect) -> str:
@@ -78,26 +113,12 @@ def finding(effect: Effect) -> str:
     gain = effect.difference
     if gain is None:
         return f"{ours}; there is no random encoder to compare with."
-    ahead = sum(seed > 0 for seed in gain["seeds"])
-    seeds = f"ahead in {ahead} of {len(gain['seeds'])} seeds"
-    if gain["low"] > 0:
-        verdict = "more than the same probe reaches on random weights"
-    elif gain["high"] < 0:
-        verdict = "less than the same probe reaches on random weights"
-    else:
-        verdict = "not told apart from the same probe on random weights"
-    return f"{ours}, {verdict} ({interval(gain, signed=True)} points, {seeds})."
-
-
-def tile(effect: Effect) -> dict[str, str | Sequence[str]]:
-    """A number to remember: the difference, its interval and its seeds."""
-    gain = effect.difference or {}
-    points = f"{100 * gain['mean']:+.1f}".replace("-", "−")
-    return {
-        "value": points,
-        "told_apart": "yes" if gain["low"] > 0 or gain["high"] < 0 else "no",
-        "unit": "points",
-        "label": f"{effect.title}, {effect.metric}",
-        "detail": f"95 % interval {interval(gain, signed=True).partition(' ')[2]}",
-        "seeds": [f"{100 * seed:+.1f}".replace("-", "−") for seed in gain["seeds"]],
+    ahead = sum(seed > 0 for seed in gain.seeds)
+    seeds = f"ahead in {ahead} of {len(gain.seeds)} seeds"
+    verdicts = {
+        1: "more than the same probe reaches on random weights",
+        0: "not told apart from the same probe on random weights",
+        -1: "less than the same probe reaches on random weights",
     }
+    said = verdicts[told_apart(gain)]
+    return f"{ours}, {said} ({interval(gain, signed=True)} points, {seeds})."

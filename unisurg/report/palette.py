@@ -1,13 +1,17 @@
 """The colours and the type of every figure: one palette, told apart by colour-blind readers too.
 
-The seven categorical colours are Paul Tol's "bright" scheme (SRON/EPS/TN/09-002, issue 3.2).
+The first seven categorical colours are Paul Tol's "bright" scheme (SRON/EPS/TN/09-002, issue 3.2).
+Of many more no eye tells all apart: the ones that follow keep those of neighbouring classes far
+from each other.
 """
 
 from __future__ import annotations
 
+import colorsys
+import math
 from typing import Any
 
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 
 INK = "#1f2430"
 MUTED = "#5f6675"
@@ -58,5 +62,15 @@ STYLE: dict[Any, Any] = {
 
 
 def category(index: int) -> str:
-    """Colour of a class; more classes than colours begin again."""
-    return CATEGORIES[index % len(CATEGORIES)]
+    """Colour of a class, whatever the number of classes.
+
+    From the eighth on, hues are a golden section of the circle apart, so that no two neighbours
+    are alike, and lightness and saturation change by turns.
+    """
+    if index < len(CATEGORIES):
+        return CATEGORIES[index]
+    extra = index - len(CATEGORIES)
+    hue = (extra * (math.sqrt(5) - 1) / 2 + 0.03) % 1
+    lightness = (0.33, 0.62, 0.48, 0.78)[extra % 4]
+    saturation = (0.75, 0.55, 0.85)[extra % 3]
+    return to_hex(colorsys.hls_to_rgb(hue, lightness, saturation))

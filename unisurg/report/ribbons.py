@@ -14,62 +14,106 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from unisurg.report.drawing import WIDTH_IN, styled
 from unisurg.report.palette import INK, MUTED, category
 
-# Bottom and top of the bands in a ribbon, and the thin strip of wrong seconds between them.
+# Bottom and top of the bands in a ribbon, and the thin strip of wrong moments between them.
 TRUTH_BAND = (0.64, 1.0)
 WRONG_STRIP = (0.575, 0.625)
 PRETRAINED_BAND = (0.20, 0.56)
 RANDOM_BAND = (0.0, 0.13)
+LEGEND_COLUMNS = 4
+UNLABELLED = -1
 
 
 @styled
 def ribbon_figure(cases: Mapping[str, Mapping[str, np.ndarray]], classes: Sequence[str]) -> Figure:
-    """A ribbon per case; a case maps `truth`, `pretrained` and perhaps `random` to (S,) int."""
-    figure = Figure(figsize=(WIDTH_IN, 0.62 + 1.12 * len(cases)), layout="constrained")
+    """A ribbon per case; a case maps `truth`, `pretrained` and perhaps `random` to (S,) int.
+
+    `moments` (S,) are seconds from the start of the video; without them labels are 1 s apart.
+    Moments without a label are left white. The legend names the classes that occur.
+    """
+    seen = _seen(cases)
+    lines = -(-len(seen) // LEGEND_COLUMNS)
+    height_in = 0.35 + 1.12 * len(cases) + 0.2 * lines
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
     rows = figure.subplots(len(cases), 1, squeeze=False)[:, 0]
     for axes, (case, bands) in zip(rows, cases.items(), strict=True):
         _ribbon(axes, case, bands, len(classes))
-    handles = [Patch(color=category(i), label=name) for i, name in enumerate(classes)]
-    figure.legend(handles=handles, loc="outside lower left", ncols=4, handlelength=1.1)
+    handles = [Patch(color=category(i), label=classes[i]) for i in seen]
+    figure.legend(handles=handles, loc="outside lower left", ncols=LEGEND_COLUMNS, handlelength=1.1)
     return figure
+
+
+def on_time_line(labels: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Labels (S,) in even steps of time (L,), -1 in gaps; first moment and step in seconds.
+
+    The step is the commonest distance of two moments.
+    """
+    distances = np.diff(moments).round(3)
+    step = 1.0
+    if len(distances):
+        values, counts = np.unique(distances, return_counts=True)
+        step = float(values[counts.argmax()])
+    places = np.round((moments - moments[0]) / step).astype(int)
+    line = np.full(places[-1] + 1, UNLABELLED)
+    line[places] = labels
+    return line, float(moments[0]), step
+
+
+def _seen(cases: Mapping[str, Mapping[str, np.ndarray]]) -> list[int]:
+    """Classes that a truth or a drawn prediction names, ascending."""
+    drawn = ("truth", "pretrained", "random")
+    labels = [bands[name] for bands in cases.values() for name in drawn if name in bands]
+    found = np.unique(np.concatenate(labels)).tolist()
+    return [int(label) for label in found if label != UNLABELLED]
 
 
 def _ribbon(axes: Axes, case: str, bands: Mapping[str, np.ndarray], classes: int) -> None:
     truth, ours = bands["truth"], bands["pretrained"]
-    seconds = len(truth)
-    _band(axes, truth, TRUTH_BAND, classes)
-    _band(axes, ours, PRETRAINED_BAND, classes)
-    wrong = np.ma.masked_equal((truth != ours).astype(int), 0)
-    axes.imshow(
-        wrong[None],
-        cmap=ListedColormap([INK]),
-        aspect="auto",
-        extent=(0, seconds, *WRONG_STRIP),
-        interpolation="nearest",
-    )
+    moments = bands.get("moments", np.arange(len(truth), dtype=float))
+    scored = truth != UNLABELLED
+    _band(axes, truth, moments, TRUTH_BAND, classes)
+    _band(axes, ours, moments, PRETRAINED_BAND, classes)
+    wrong = np.where(scored & (truth != ours), 0, UNLABELLED)
+    _strip(axes, wrong, moments, WRONG_STRIP, ListedColormap([INK]), 1)
     names = [("truth", TRUTH_BAND), ("prediction", PRETRAINED_BAND)]
     if "random" in bands:
-        _band(axes, bands["random"], RANDOM_BAND, classes)
+        _band(axes, bands["random"], moments, RANDOM_BAND, classes)
         names.append(("random", RANDOM_BAND))
     axes.set_yticks([sum(band) / 2 for _, band in names], [name for name, _ in names])
-    axes.set_xlim(0, seconds)
     axes.set_ylim(0, 1)
+    axes.autoscale(axis="x", tight=True)
     axes.tick_params(length=0, pad=3)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 3, 6, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_title(case, pad=4)
-    right = f"{100 * np.mean(truth == ours):.0f} % of the seconds right"
+    share = np.mean(truth[scored] == ours[scored]) if scored.any() else np.nan
+    right = f"{100 * share:.0f} % of the labelled moments right"
     axes.set_title(right, loc="right", pad=4, color=MUTED, fontweight="normal", fontsize=9)
 
 
-def _band(axes: Axes, labels: np.ndarray, band: tuple[float, float], classes: int) -> None:
+def _band(
+    axes: Axes, labels: np.ndarray, moments: np.ndarray, band: tuple[float, float], classes: int
+) -> None:
+    colours = ListedColormap([category(i) for i in range(classes)])
+    _strip(axes, labels, moments, band, colours, classes)
+
+
+def _strip(
+    axes: Axes,
+    labels: np.ndarray,
+    moments: np.ndarray,
+    band: tuple[float, float],
+    colours: ListedColormap,
+    classes: int,
+) -> None:
+    line, start, step = on_time_line(labels, moments)
     axes.imshow(
-        labels[None],
-        cmap=ListedColormap([category(i) for i in range(classes)]),
+        np.ma.masked_equal(line, UNLABELLED)[None],
+        cmap=colours,
         vmin=-0.5,
         vmax=classes - 0.5,
         aspect="auto",
-        extent=(0, len(labels), *band),
+        extent=(start, start + step * len(line), *band),
         interpolation="nearest",
     )

@@ -2,58 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
 from unisurg.report import figures
-from unisurg.report.blocks import Picture, Section, missing
+from unisurg.report.blocks import Block, Fold, Picture, Section, missing
 from unisurg.report.drawing import as_photo, as_vector
-from unisurg.report.inputs import Inputs, cases_of, predictions_path
+from unisurg.report.inputs import Inputs, Predictions, predictions_path
 from unisurg.report.wording import title_of
+
+TITLES = {
+    "phase": "phases over time",
+    "action": "which class is taken for which",
+    "segmentation": "segmentation",
+}
+RIBBONS = (
+    "Each test video from start to end: the true phases above, the prediction below, and the same"
+    " probe on random weights as the thin band at the bottom. Dark marks between truth and"
+    " prediction are wrong moments; what has no label is white. First seed."
+)
 
 
 def section(inputs: Inputs, benchmark: str) -> Section:
-    """Ribbons and confusion matrices, or overlays, as the benchmark's arrays say."""
-    arrays = inputs.predictions.get(benchmark)
+    """Ribbons and confusion matrices, or overlays, as the family of tasks asks for."""
+    found = inputs.predictions.get(benchmark)
     title = title_of(benchmark, inputs)
-    if arrays is None:
+    if found is None:
         absent = missing(predictions_path(benchmark), f"probe@{benchmark}")
         return Section(f"predictions-{benchmark}", f"{title}: predictions", [absent])
-    if figures.is_phase(arrays):
-        return _phase_section(inputs, benchmark, title)
-    return _segmentation_section(inputs, benchmark, title)
+    drawn = figures.drawn(found, inputs.settings.report)
+    blocks = {"phase": _phases, "action": _actions, "segmentation": _segmentation}[found.task]
+    title = f"{title}: {TITLES[found.task]}"
+    return Section(f"predictions-{benchmark}", title, blocks(found, drawn))
 
 
-def _phase_section(inputs: Inputs, benchmark: str, title: str) -> Section:
-    arrays = inputs.predictions[benchmark]
-    drawn = figures.phases(arrays, inputs.settings.report.ribbons)
-    cases = cases_of(arrays)
-    shown = list(cases)[: inputs.settings.report.ribbons]
-    right = ", ".join(
-        f"{case} {100 * float((cases[case]['truth'] == cases[case]['pretrained']).mean()):.0f} %"
-        for case in shown
-    )
+def _phases(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
+    shown = list(found.cases)[: len(drawn["ribbons"].axes)]
+    right = ", ".join(f"{case} {100 * _right(found, case):.0f} %" for case in shown)
     ribbons = Picture(
         as_vector(drawn["ribbons"]),
-        f"Phase ribbons of {len(shown)} test videos; seconds predicted rightly: {right}.",
-        "Each test video from start to end: the true phases above, the prediction below, and the"
-        " same probe on random weights as the thin band at the bottom. Dark marks between truth and"
-        " prediction are wrong seconds. First seed.",
+        f"Phase ribbons of {len(shown)} test videos; moments predicted rightly: {right}.",
+        RIBBONS,
     )
-    confusion = Picture(
+    return [ribbons, Fold("Which phase is taken for which", [_confusion(found, drawn, "moments")])]
+
+
+def _actions(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
+    return [_confusion(found, drawn, "clips")]
+
+
+def _confusion(found: Predictions, drawn: Mapping[str, Figure], unit: str) -> Picture:
+    count = len(found.cases)
+    return Picture(
         as_vector(drawn["confusion"]),
-        f"Confusion matrices over the {len(cases)} test videos, true phase by predicted phase.",
-        f"Where the seconds of each true phase went, over all {len(cases)} test videos."
-        " A perfect result is a dark diagonal of 100.",
+        f"Confusion matrices over the {count} test cases, true class by predicted class.",
+        f"Where the {unit} of each true class went, over all {count} test cases; classes that"
+        " neither occur nor are predicted are left out. A perfect result is a dark diagonal.",
     )
-    return Section(f"predictions-{benchmark}", f"{title}: phases over time", [ribbons, confusion])
 
 
-def _segmentation_section(inputs: Inputs, benchmark: str, title: str) -> Section:
-    arrays = inputs.predictions[benchmark]
-    drawn = figures.segmentation(arrays, inputs.settings.report.overlays)
-    count = min(len(cases_of(arrays)), inputs.settings.report.overlays)
+def _segmentation(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
     picture = Picture(
         as_photo(drawn["overlays"]),
-        f"{count} test pictures with the true outline and the errors of each encoder's probe.",
+        f"{len(found.cases)} test pictures with the true outline and the errors of each encoder.",
         "The first test pictures, not the best ones. White: the true outline. Yellow: predicted,"
         " but not there. Blue: there, but missed. Untinted inside the outline: found. First seed.",
     )
-    return Section(f"predictions-{benchmark}", f"{title}: segmentation", [picture])
+    return [picture]
+
+
+def _right(found: Predictions, case: str) -> float:
+    truth, ours = found.cases[case]["truth"], found.cases[case]["pretrained"]
+    scored = truth >= 0
+    return float((truth[scored] == ours[scored]).mean()) if scored.any() else 0.0

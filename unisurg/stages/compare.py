@@ -1,0 +1,94 @@
+"""Encoders side by side, for people and programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from unisurg.evaluation.compare import CompareError, Row, SideBySide, compare, measured
+from unisurg.evaluation.reported import ReportedError
+from unisurg.evaluation.statistics import Estimate
+from unisurg.settings import Settings
+
+HEAD = ("encoder", "%, 95 % interval", "seeds", "minus {reference}", "seeds ahead")
+
+
+def run(
+    settings: Settings,
+    benchmark: str | None,
+    metric: str | None,
+    reference: str,
+    kind: str | None,
+    as_json: bool,
+) -> None:
+    """Print one benchmark as a table, or without a name all that have results, a line each.
+
+    Raises:
+        ReportedError, CompareError: nothing to compare; naming the command or the names there are.
+    """
+    root = Path()
+    if benchmark:
+        side = compare(root, benchmark, settings, metric, reference, kind)
+        print(json.dumps(side.as_dict(), indent=2) if as_json else table(side))
+        return
+    found = []
+    for name in measured(root, settings):
+        try:
+            found.append(compare(root, name, settings, metric, reference, kind))
+        except CompareError as error:
+            print(f"unisurg: {name} is left out: {error}", file=sys.stderr)
+    if not found:
+        raise ReportedError("metrics: nothing to compare; `dvc repro` makes every result")
+    print(json.dumps([s.as_dict() for s in found], indent=2) if as_json else lines(found))
+
+
+def table(side: SideBySide) -> str:
+    """A heading that names every rule, and a row per encoder."""
+    heading = (
+        f"{side.benchmark}, {side.metric}, {side.kind} head; split {side.split},"
+        f" {side.test_cases} test {side.unit}s; protocol {side.protocol}, {side.window} windows"
+    )
+    if side.lookahead_s:
+        heading += f", LOOKAHEAD {side.lookahead_s:g} s"
+    head = [cell.format(reference=side.reference) for cell in HEAD]
+    return f"{heading}\n{_aligned([head, *map(_cells, side.rows)])}"
+
+
+def lines(found: Sequence[SideBySide]) -> str:
+    """A line per benchmark: every frozen encoder, and how it differs from the reference."""
+    rows = [["benchmark", "metric", "%, and minus the reference [95 % interval]"]]
+    for side in found:
+        frozen = [row for row in side.rows if not row.tuned]
+        rows.append([side.benchmark, side.metric, "; ".join(map(_brief, frozen))])
+    return _aligned(rows)
+
+
+def _brief(row: Row) -> str:
+    brief = f"{row.encoder} {100 * row.estimate.mean:.1f}"
+    return brief if row.difference is None else f"{brief} ({_interval(row.difference, '+')})"
+
+
+def _cells(row: Row) -> list[str]:
+    gain = row.difference
+    return [
+        f"{row.encoder}, fine-tuned" if row.tuned else row.encoder,
+        _interval(row.estimate),
+        " ".join(f"{100 * seed:.1f}" for seed in row.estimate.seeds),
+        "-" if gain is None else _interval(gain, "+"),
+        "-" if gain is None else f"{row.ahead} of {len(gain.seeds)}",
+    ]
+
+
+def _interval(found: Estimate, sign: str = "") -> str:
+    mean, low, high = (f"{100 * v:{sign}.1f}" for v in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cells[i]) for cells in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        for cells in rows
+    )
