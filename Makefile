@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 repro: setup ## the whole path: data -> corpus -> encoder -> results -> report
-	@echo "== dvc repro (from nothing: 12 to 16 minutes on two cores; up to date: seconds)"
+	@echo "== dvc repro (from nothing: about half an hour on two cores; up to date: seconds)"
 	$(BIN)/dvc repro
 	@echo "== the report: $(CURDIR)/reports/index.html"
 
