@@ -9,7 +9,7 @@ All seeds and encoders of one benchmark share the draws of cases, so differences
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,11 @@ def difference(ours: Sequence[Table], theirs: Sequence[Table], draws: np.ndarray
     seeds = tuple(value(a) - value(b) for a, b in pairs)
     drawn = np.mean([_values(a, draws) - _values(b, draws) for a, b in pairs], axis=0)
     return _summary(seeds, drawn)
+
+
+def known(estimates: Iterable[tuple[str, Estimate]]) -> dict[str, dict[str, float | list[float]]]:
+    """Metrics by name, for a file; one that has no number on these cases is left out."""
+    return {name: found.as_dict() for name, found in estimates if math.isfinite(found.mean)}
 
 
 def _values(table: Table, draws: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from unisurg.evaluation.finetuning.tuned import (
     Trial,
     facts_of,
     write_history,
-    write_predictions,
 )
 from unisurg.evaluation.finetuning.tuner import Network, Tuner, tunable
 from unisurg.evaluation.finetuning.unfinished import Row, Training
+from unisurg.evaluation.predictions import write_predictions
 from unisurg.evaluation.store import PRETRAINED, RANDOM
 from unisurg.models.checkpoints import encoder_digest, save_encoder, write_weights
 from unisurg.models.encoder import VisionTransformer
@@ -161,8 +162,8 @@ def choose(job: Job, trial: Trial) -> Chosen:
     val = job.pixels("val")
 
     def judge(tuner: Tuner) -> float:
-        tables = job.task.tables(val.truths(), tuner.predict(job.task, val))
-        return statistics.value(tables[job.benchmark.main])
+        predictions = tuner.predict(job.task, val)
+        return statistics.value(job.task.table(job.benchmark.main, val.truths(), predictions))
 
     epochs = job.settings.finetune.epochs
     path, known = fit(job, trial, "choice", job.pixels("train"), epochs, judge)
@@ -275,7 +276,7 @@ def _write(
     job: Job, output: Path, chosen: Mapping[Trial, Chosen], predictions: Predictions
 ) -> None:
     """The folder of results, see `run`."""
-    test = [case for case in job.cases if case.facts.split == "test"]
+    test = [case.facts for case in job.cases if case.facts.split == "test"]
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     first = job.trials[0]
@@ -292,4 +293,12 @@ def _write(
     save_encoder(output / "encoder", network.encoder, facts)
     write_weights(output / "head.safetensors", network.head)
     write_history(output / "history.csv", chosen)
-    write_predictions(output / "predictions.npz", job.benchmark, job.settings, test, predictions)
+    write_predictions(
+        output / "predictions.npz",
+        job.benchmark.task,
+        job.benchmark.classes,
+        test,
+        attrgetter("moments"),
+        {encoder: found for (encoder, seed), found in predictions.items() if seed == first[1]},
+        job.settings.report.overlays,
+    )

@@ -1,4 +1,4 @@
-"""What fine-tuning leaves: the facts of metrics/finetune/NAME.json, weights, predictions, history.
+"""What fine-tuning leaves: the facts of metrics/finetune/NAME.json, and the history of epochs.
 
 Equal content gives equal bytes, so a run that was cut short and one that was not leave the same.
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +75,13 @@ def facts_of(
         "window": settings.features.window,
     }
     for encoder in encoders:
-        facts[encoder] = _known(
+        facts[encoder] = statistics.known(
             (metric, statistics.estimate(found, draws))
             for metric, found in by_seed(encoder).items()
         )
     if RANDOM in encoders:
         theirs = by_seed(RANDOM)
-        facts["difference"] = _known(
+        facts["difference"] = statistics.known(
             (metric, statistics.difference(ours, theirs[metric], draws))
             for metric, ours in by_seed(PRETRAINED).items()
         )
@@ -102,43 +101,6 @@ def write_history(path: Path, chosen: Mapping[Trial, Chosen]) -> None:
         for row in found.rows:
             writer.writerow([encoder, seed, row.epoch, f"{row.train_loss:.6g}", f"{row.val:.6g}"])
     path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def write_predictions(
-    path: Path,
-    benchmark: Benchmark,
-    settings: Settings,
-    test: Sequence[PixelCase],
-    predictions: Predictions,
-) -> None:
-    """Truth and predictions of the first seed, as a probe's `predictions.npz`.
-
-    Phases: labels (S,) and `moments/CASE` of every test video. Actions: labels (S,) of every test
-    case, the classes of the highest scores. Segmentation: the first `report.overlays` pictures with
-    `image/CASE`, truth (H, W) bool, predictions (H, W) in 0..1.
-    """
-    arrays = {"task": np.array(benchmark.task), "classes": np.array(benchmark.classes)}
-    pictures = benchmark.task == "segmentation"
-    first = settings.finetune.seeds[0]
-    shown = {encoder: found for (encoder, seed), found in predictions.items() if seed == first}
-    for i, case in enumerate(test[: settings.report.overlays] if pictures else test):
-        name = case.facts.case
-        arrays[f"truth/{name}"] = case.facts.truth()
-        for encoder, found in shown.items():
-            best = found[i].argmax(1) if benchmark.task == "action" else found[i]
-            arrays[f"{encoder}/{name}"] = best
-        if benchmark.task == "phase":
-            arrays[f"moments/{name}"] = case.facts.moments
-        if pictures:
-            arrays[f"image/{name}"] = case.facts.image()
-    np.savez_compressed(path, allow_pickle=False, **arrays)
-
-
-def _known(
-    estimates: Iterable[tuple[str, statistics.Estimate]],
-) -> dict[str, dict[str, float | list[float]]]:
-    """Metrics by name; one that has no number on these cases is left out."""
-    return {name: found.as_dict() for name, found in estimates if math.isfinite(found.mean)}
 
 
 def _choice(chosen: Chosen) -> dict[str, float]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,33 +15,15 @@ from unisurg.evaluation.probing.fitting import (
     Hyper,
     Judge,
     OnMetrics,
-    Plan,
     device_of,
-    fit,
+    fit_clips,
     runner,
+    trained_grid,
 )
 from unisurg.evaluation.probing.samples import Clips, Samples
-from unisurg.evaluation.probing.views import View, views_for
+from unisurg.evaluation.probing.views import View
 from unisurg.settings import Probe
-from unisurg.tasks.base import Grid, Task
-
-
-@dataclass(frozen=True)
-class TokenSource:
-    """Clips with all their tokens."""
-
-    samples: Samples
-    wanted: Tensor
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def batch(self, ids: np.ndarray) -> Tensor:
-        """Tokens (B, N, D)."""
-        return self.samples.batch(ids)
-
-    def targets(self, ids: np.ndarray) -> Tensor:
-        return self.wanted[ids]
+from unisurg.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -77,21 +57,7 @@ class TokenHeads:
         runners = [
             runner(hyper, partial(build, views[hyper.view]), read_tokens, seed) for hyper in grid
         ]
-        targets = self.task.targets(known.truths)
-        loss = self.task.loss(targets.to(device_of()))
-        plan = Plan(epochs_of(self.task.family, self.probe), self.probe.batch, self.probe.halving)
-        return fit(TokenSource(known, targets), loss, runners, plan, seed, on_epoch, judge)
-
-
-def trained_grid(probe: Probe, grid: Grid) -> list[Hyper]:
-    """Every view that the clips have, with every learning rate and every decay."""
-    views = views_for(probe.view, grid)
-    return list(itertools.starmap(Hyper, itertools.product(views, probe.lr, probe.weight_decay)))
-
-
-def epochs_of(family: str, probe: Probe) -> int:
-    """How long heads over clips of a family of tasks train."""
-    return int(getattr(probe.epochs, family))
+        return fit_clips(self.task, self.probe, known, known.batch, runners, seed, on_epoch, judge)
 
 
 def read_tokens(module: nn.Module, clips: Clips) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unisurg.evaluation.probing.samples import Clips
-from unisurg.settings import ViewName
-from unisurg.tasks.base import Loss
+from unisurg.evaluation.probing.samples import Clips, Samples
+from unisurg.evaluation.probing.views import views_for
+from unisurg.settings import Probe, ViewName
+from unisurg.tasks.base import Grid, Loss
 
 OnMetrics = Callable[[int, dict[str, float]], None]
 Read = Callable[[nn.Module, Clips], Tensor]
@@ -26,6 +28,12 @@ class Hyper:
     view: ViewName
     lr: float
     weight_decay: float
+
+
+def trained_grid(probe: Probe, grid: Grid) -> list[Hyper]:
+    """Every view that the clips have, with every learning rate and every decay."""
+    views = views_for(probe.view, grid)
+    return list(itertools.starmap(Hyper, itertools.product(views, probe.lr, probe.weight_decay)))
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,34 @@ class Source(Protocol):
 
     def targets(self, ids: np.ndarray) -> Tensor:
         """Targets of the samples `ids`, as the loss takes them."""
+
+
+class Labelled(Protocol):
+    """What training asks of a task, see `unisurg.tasks.base.Task`."""
+
+    @property
+    def family(self) -> str: ...
+
+    def targets(self, truths: Sequence[np.ndarray]) -> Tensor: ...
+
+    def loss(self, targets: Tensor) -> Loss: ...
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """Clips one by one: `inputs` gives what a head sees of the clips of those numbers."""
+
+    inputs: Callable[[np.ndarray], Tensor]
+    wanted: Tensor
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def batch(self, ids: np.ndarray) -> Tensor:
+        return self.inputs(ids)
+
+    def targets(self, ids: np.ndarray) -> Tensor:
+        return self.wanted[ids]
 
 
 @dataclass(frozen=True)
@@ -116,6 +152,23 @@ def fit(
                 losses[i] += _step(runner, factor, loss, inputs, wanted) * len(ids)
         on_epoch(epoch, {"train_loss": float(losses.min() / len(source))})
     return [runner.head for runner in runners]
+
+
+def fit_clips(
+    task: Labelled,
+    probe: Probe,
+    known: Samples,
+    inputs: Callable[[np.ndarray], Tensor],
+    runners: list[Runner],
+    seed: int,
+    on_epoch: OnMetrics,
+    judge: Judge | None,
+) -> list[Head]:
+    """Train heads over single clips for as long as the task's family is trained, see `fit`."""
+    wanted = task.targets(known.truths)
+    loss = task.loss(wanted.to(device_of()))
+    plan = Plan(int(getattr(probe.epochs, task.family)), probe.batch, probe.halving)
+    return fit(ClipSource(inputs, wanted), loss, runners, plan, seed, on_epoch, judge)
 
 
 def runner(hyper: Hyper, build: Callable[[], nn.Module], read: Read, seed: int) -> Runner:

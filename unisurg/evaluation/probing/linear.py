@@ -15,39 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unisurg.evaluation.probing.attentive import epochs_of, trained_grid
 from unisurg.evaluation.probing.fitting import (
     Head,
     Hyper,
     Judge,
     OnMetrics,
-    Plan,
     device_of,
-    fit,
+    fit_clips,
     runner,
+    trained_grid,
 )
 from unisurg.evaluation.probing.samples import Clips, Samples
 from unisurg.evaluation.probing.views import PooledView
 from unisurg.settings import Probe
 from unisurg.tasks.classification import Classification
-
-
-@dataclass(frozen=True)
-class MeanSource:
-    """Clips with what pooled heads see of them."""
-
-    means: Tensor
-    wanted: Tensor
-
-    def __len__(self) -> int:
-        return len(self.means)
-
-    def batch(self, ids: np.ndarray) -> Tensor:
-        """Means (B, 2 D)."""
-        return self.means[ids]
-
-    def targets(self, ids: np.ndarray) -> Tensor:
-        return self.wanted[ids]
 
 
 @dataclass(frozen=True)
@@ -81,10 +62,11 @@ class LinearHeads:
             return nn.Sequential(view, classify)
 
         runners = [runner(hyper, partial(build, hyper), read_means, seed) for hyper in grid]
-        targets = self.task.targets(known.truths)
-        loss = self.task.loss(targets.to(device_of()))
-        plan = Plan(epochs_of(self.task.family, self.probe), self.probe.batch, self.probe.halving)
-        return fit(MeanSource(means, targets), loss, runners, plan, seed, on_epoch, judge)
+
+        def inputs(ids: np.ndarray) -> Tensor:
+            return means[ids]
+
+        return fit_clips(self.task, self.probe, known, inputs, runners, seed, on_epoch, judge)
 
 
 def read_means(module: nn.Module, clips: Clips) -> Tensor:

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from unisurg.evaluation import store
+from unisurg.evaluation.predictions import write_predictions
 from unisurg.evaluation.probing.choosing import Chosen, choose
 from unisurg.evaluation.probing.fitting import OnMetrics
 from unisurg.evaluation.probing.kinds import Kind, kinds_of
 from unisurg.evaluation.probing.results import (
     results,
-    write_predictions,
+    shown,
     write_results,
     write_tables,
 )
@@ -45,8 +46,9 @@ def run(
 ) -> dict[str, Any]:
     """Probe benchmark `name`.
 
-    Writes `metrics_path` (JSON, see docs/probing.md), `output/predictions.npz` and
-    `output/tables.npz`, see `unisurg.evaluation.probing.results`.
+    Writes `metrics_path` (JSON, see docs/probing.md), `output/tables.npz`, see
+    `unisurg.evaluation.probing.results`, and `output/predictions.npz`, see
+    `unisurg.evaluation.predictions`.
 
     Returns:
         What was written to `metrics_path`.
@@ -63,7 +65,15 @@ def run(
     tables = {run: task.tables(truths, found) for run, found in predictions.items()}
     found = results(data, settings, tables, chosen)
     write_results(metrics_path, found)
-    write_predictions(output, data, settings, predictions)
+    write_predictions(
+        output / "predictions.npz",
+        data.index.task,
+        data.index.classes,
+        cases,
+        StoredCase.moments,
+        shown(predictions),
+        settings.report.overlays,
+    )
     write_tables(output, cases, tables)
     return found
 

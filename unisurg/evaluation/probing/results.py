@@ -1,21 +1,16 @@
-"""What a probe leaves behind: metrics/NAME.json, tables.npz and predictions.npz.
+"""What a probe leaves behind: metrics/NAME.json and tables.npz; and which predictions are shown.
 
 NAME.json         facts of the benchmark and its protocol; every metric of the main kind of head
                   with its interval, the differences, the choices; `baselines`, `kinds` and
                   `label_efficiency`
 tables.npz        `ENCODER/SEED/METRIC`, a table of the main kind (cases, columns) or (cases,
                   columns, 2), see `unisurg.evaluation.statistics`; `cases`, their names
-predictions.npz   `task`, `classes`; for every test case `truth/CASE` and `ENCODER/CASE`, of the
-                  first seed of the main kind. Phase: labels (S,) and `moments/CASE` in seconds.
-                  Action: labels (S,), the best class. Segmentation: the first `report.overlays`
-                  pictures with `image/CASE`, truth (H, W) bool, predictions (H, W) in 0..1
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,33 +119,14 @@ def write_tables(output: Path, cases: Sequence[StoredCase], tables: Mapping[Run,
     np.savez_compressed(output / "tables.npz", allow_pickle=False, cases=names, **arrays)
 
 
-def write_predictions(
-    output: Path,
-    data: Store,
-    settings: Settings,
-    predictions: Mapping[Run, Sequence[np.ndarray]],
-) -> None:
-    """`output/predictions.npz`: truth, and what the first seed of the main kind predicts."""
-    index, test = data.index, data.cases("test")
+def shown(predictions: Mapping[Run, Sequence[np.ndarray]]) -> dict[str, Sequence[np.ndarray]]:
+    """What the first seed of the main kind predicts, by encoder."""
     first = next(iter(predictions))
-    shown = {
+    return {
         run.encoder: found
         for run, found in predictions.items()
         if (run.kind, run.seed, run.share) == (first.kind, first.seed, WHOLE)
     }
-    pictures = index.task == "segmentation"
-    arrays = {"task": np.array(index.task), "classes": np.array(index.classes)}
-    for i, case in enumerate(test[: settings.report.overlays] if pictures else test):
-        arrays[f"truth/{case.case}"] = case.truth()
-        for encoder, found in shown.items():
-            best = found[i].argmax(1) if index.task == "action" else found[i]
-            arrays[f"{encoder}/{case.case}"] = best
-        if index.task == "phase":
-            arrays[f"moments/{case.case}"] = case.moments()
-        if pictures:
-            arrays[f"image/{case.case}"] = case.image()
-    output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(output / "predictions.npz", allow_pickle=False, **arrays)
 
 
 def _of_kind(outcome: Outcome, kind: str) -> dict[str, Any]:
@@ -178,18 +154,15 @@ def _of_kind(outcome: Outcome, kind: str) -> dict[str, Any]:
 
 
 def _metrics(outcome: Outcome, runs: Sequence[Run]) -> dict[str, Any]:
-    return _measured((metric, outcome.estimate(metric, runs)) for metric in outcome.tables[runs[0]])
-
-
-def _differences(outcome: Outcome, ours: Sequence[Run], theirs: Sequence[Run]) -> dict[str, Any]:
-    return _measured(
-        (metric, outcome.difference(metric, ours, theirs)) for metric in outcome.tables[ours[0]]
+    return statistics.known(
+        (metric, outcome.estimate(metric, runs)) for metric in outcome.tables[runs[0]]
     )
 
 
-def _measured(estimates: Iterable[tuple[str, Estimate]]) -> dict[str, dict[str, Any]]:
-    """Metrics by name; one that has no number on these cases is left out."""
-    return {name: found.as_dict() for name, found in estimates if math.isfinite(found.mean)}
+def _differences(outcome: Outcome, ours: Sequence[Run], theirs: Sequence[Run]) -> dict[str, Any]:
+    return statistics.known(
+        (metric, outcome.difference(metric, ours, theirs)) for metric in outcome.tables[ours[0]]
+    )
 
 
 def _choices(outcome: Outcome, runs: Sequence[Run]) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from unisurg.evaluation.probing.attentive import trained_grid
 from unisurg.evaluation.probing.fitting import (
     Head,
     Hyper,
@@ -33,6 +32,7 @@ from unisurg.evaluation.probing.fitting import (
     device_of,
     fit,
     runner,
+    trained_grid,
 )
 from unisurg.evaluation.probing.samples import Clips, Samples
 from unisurg.evaluation.probing.views import PooledView

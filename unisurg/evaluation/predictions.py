@@ -1,0 +1,58 @@
+"""predictions.npz: what the report draws of a probe or a fine-tuning, from its first seed.
+
+`task`, `classes`; for every test case `truth/CASE` and `ENCODER/CASE`. Phase: labels (S,) and
+`moments/CASE` in seconds. Action: labels (S,), the class of the highest score. Segmentation: the
+first pictures with `image/CASE`, truth (H, W) bool, predictions (H, W) in 0..1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+
+class Tested(Protocol):
+    """A test case, of a folder of features or of the data set itself."""
+
+    @property
+    def case(self) -> str: ...
+
+    def truth(self) -> np.ndarray: ...
+
+    def image(self) -> np.ndarray: ...
+
+
+C = TypeVar("C", bound=Tested)
+
+
+def write_predictions(
+    path: Path,
+    task: str,
+    classes: Sequence[str],
+    cases: Sequence[C],
+    moments: Callable[[C], np.ndarray],
+    predictions: Mapping[str, Sequence[np.ndarray]],
+    most_pictures: int,
+) -> None:
+    """Write the predictions of each encoder, one per case; equal content gives equal bytes.
+
+    Args:
+        moments: seconds (S,) at which the clips of a case are labelled.
+        most_pictures: of a benchmark of pictures the first so many are kept.
+    """
+    pictures = task == "segmentation"
+    arrays = {"task": np.array(task), "classes": np.array(classes)}
+    for i, case in enumerate(cases[:most_pictures] if pictures else cases):
+        arrays[f"truth/{case.case}"] = case.truth()
+        for encoder, found in predictions.items():
+            best = found[i].argmax(1) if task == "action" else found[i]
+            arrays[f"{encoder}/{case.case}"] = best
+        if task == "phase":
+            arrays[f"moments/{case.case}"] = moments(case)
+        if pictures:
+            arrays[f"image/{case.case}"] = case.image()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, allow_pickle=False, **arrays)
