@@ -689,6 +689,20 @@ def test_a_killed_run_goes_on_where_it_was(
     assert digests(tmp_path / "out") == digests(extracted / "cholec80")
 
 
+def test_an_encoder_compared_with_its_own_twin_is_encoded_once_for_both(
+    raw: Path, encoder: Path, tmp_path: Path
+) -> None:
+    settings = small(raw)
+    twin = Baseline(model=str(encoder), weights="as-stored", benchmarks=("avos",))
+    settings = settings.model_copy(update={"baselines": {"twin": twin}})
+    facts = features.extract("avos", settings, encoder, tmp_path / "out", tmp_path / "scratch")
+    made = digests(tmp_path / "out")
+    twins = {name for name in made if name.startswith("twin/")}
+    assert len(twins) == facts["cases"]
+    assert all(made[name] == made[name.replace("twin/", "pretrained/")] for name in twins)
+    assert facts["encoded"] == 2 * facts["cases"]  # the encoder and random-0
+
+
 def test_two_processes_at_once_end_with_whole_and_equal_files(
     extracted: Path, raw: Path, encoder: Path, tmp_path: Path
 ) -> None:

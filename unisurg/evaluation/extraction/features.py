@@ -104,7 +104,9 @@ class Entry:
 
     @property
     def missing(self) -> dict[str, Path]:
-        return {variant: path for variant, path in self.cached.items() if not path.exists()}
+        """What has to be encoded; of variants with equal weights, which share a file, one."""
+        absent = {path: variant for variant, path in self.cached.items() if not path.exists()}
+        return {variant: path for path, variant in absent.items()}
 
 
 @dataclass(frozen=True)
