@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from unisurg.cli import main
 from unisurg.settings import SettingsError, digest, load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +62,12 @@ def test_an_override_changes_one_value():
 def test_an_override_of_no_known_key_is_an_error(override):
     with pytest.raises(SettingsError, match=r"SECTION\.KEY=VALUE"):
         load(ROOT / "params.yaml", [override])
+
+
+@pytest.mark.parametrize("verb", ["features", "probe", "finetune"])
+def test_a_benchmark_without_a_block_is_one_message_that_names_those_with_one(verb, capsys):
+    assert main([verb, "nosuch", "--params", str(ROOT / "params.yaml")]) == 1
+    assert "no block 'nosuch'; there are: cholec80, " in capsys.readouterr().err
 
 
 def test_the_digest_changes_exactly_when_a_value_does(settings):

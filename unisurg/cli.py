@@ -56,18 +56,21 @@ def pretrain_long(options: argparse.Namespace, settings: Settings) -> None:
 def features(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import features
 
+    settings.require_block(options.benchmark)
     features.run(options.benchmark, settings, options.encoder)
 
 
 def probe(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import probe
 
+    settings.require_block(options.benchmark)
     probe.run(options.benchmark, settings)
 
 
 def finetune(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import finetune
 
+    settings.require_block(options.benchmark)
     finetune.run(options.benchmark, settings, options.encoder)
 
 

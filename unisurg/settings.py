@@ -345,6 +345,16 @@ class Settings(Section):
             raise ValueError(f"baselines.{reserved[0]}: the name is taken; choose another")
         return self
 
+    def require_block(self, name: str) -> None:
+        """Make sure that the benchmark has a block.
+
+        Raises:
+            SettingsError: it has none; names those there are.
+        """
+        if name not in self.benchmarks:
+            known = ", ".join(self.benchmarks)
+            raise SettingsError(f"benchmarks: no block {name!r}; there are: {known}")
+
     @property
     def pretrain_second(self) -> Pretrain:
         """Stage 2 in full: stage 1 with `pretrain_long` laid over it."""
