@@ -21,11 +21,12 @@ from unisurg.evaluation.finetuning import finetune, unfinished
 from unisurg.evaluation.finetuning.layer_decay import parameter_groups
 from unisurg.evaluation.finetuning.pixels import ClipCache, Pixels
 from unisurg.evaluation.finetuning.tuner import Network, Tuner, TuningDiverged, rate_factor, tunable
-from unisurg.evaluation.finetuning.unfinished import Row, RunLocked, Training
+from unisurg.evaluation.finetuning.unfinished import Row, Training
 from unisurg.evaluation.reported import Tuned
 from unisurg.models.checkpoints import load_encoder, save_encoder
 from unisurg.models.encoder import VisionTransformer
 from unisurg.models.sizes import Size
+from unisurg.models.writing import RunLocked
 from unisurg.models.zoo import EncoderError
 from unisurg.settings import Finetune, Settings, load
 from unisurg.tasks.action import ActionTask

@@ -16,7 +16,7 @@ from pretrain_corpus import in_process, killed_at, run, small_settings, weights,
 
 from unisurg.models.checkpoints import load_encoder, save_encoder
 from unisurg.models.encoder import VisionTransformer
-from unisurg.models.writing import CannotSave
+from unisurg.models.writing import CannotSave, RunLocked
 from unisurg.pretrain import resume
 from unisurg.pretrain.log import History, read_history
 from unisurg.pretrain.world import World
@@ -154,7 +154,7 @@ def test_settings_that_move_no_weight_may_change_on_the_way(
 def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
     with (
         resume.run_folder(tmp_path, {"seed": 0}, None, ALONE),
-        pytest.raises(resume.RunLocked, match="another process"),
+        pytest.raises(RunLocked, match="another process"),
         resume.run_folder(tmp_path, {"seed": 0}, None, ALONE),
     ):
         pass

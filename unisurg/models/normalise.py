@@ -23,11 +23,13 @@ def to_unit(clip: Tensor) -> Tensor:
     return clip.movedim(-1, 1).contiguous().float().div_(255)
 
 
-def standardise(clip: Tensor) -> Tensor:
-    """RGB in 0..1 `(B, 3, T, H, W)` -> ImageNet mean 0 and deviation 1."""
-    mean = torch.tensor(MEAN, device=clip.device).view(3, 1, 1, 1)
-    std = torch.tensor(STD, device=clip.device).view(3, 1, 1, 1)
-    return (clip - mean) / std
+def standardise(
+    clip: Tensor, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD
+) -> Tensor:
+    """RGB in 0..1 `(B, 3, T, H, W)` -> mean 0 and deviation 1 by the statistics of each channel."""
+    shift = torch.tensor(mean, device=clip.device).view(3, 1, 1, 1)
+    scale = torch.tensor(std, device=clip.device).view(3, 1, 1, 1)
+    return (clip - shift) / scale
 
 
 def to_input(clip: Tensor) -> Tensor:

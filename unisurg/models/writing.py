@@ -1,16 +1,45 @@
-"""Files that are there whole or not at all, and an error that says what to do about it."""
+"""Files that are there whole or not at all, folders that one process holds, and clear errors."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+LOCK = "lock"
+
 
 class CannotSave(OSError):
     """A file cannot be written; what was there before is untouched."""
+
+
+class RunLocked(RuntimeError):
+    """Another process is at this very run."""
+
+
+@contextmanager
+def held(folder: Path, at: str) -> Iterator[None]:
+    """A folder, made if missing, is this process's alone until the block ends, or it dies.
+
+    Args:
+        at: what a process that holds it is at, for the message.
+
+    Raises:
+        RunLocked: another process holds it.
+        CannotSave: nothing can be written there.
+    """
+    with explaining(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunLocked(f"{folder}: another process is {at}; wait for it or end it") from None
+        yield
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from unisurg.models import sources
 from unisurg.models._timm import timm_module
 from unisurg.models.checkpoints import encoder_digest
 from unisurg.models.encoder import VisionTransformer
-from unisurg.models.normalise import MEAN, STD, to_unit
+from unisurg.models.normalise import standardise, to_input, to_unit
 from unisurg.models.unpickle import read_pickle
 
 UNTRAINED, DOWNLOAD, AS_STORED = "untrained", "download", "as-stored"
@@ -70,7 +70,6 @@ class ClipEncoder:
     """A video encoder of this package: tokens of tubelets, ImageNet's statistics."""
 
     by_frame = False
-    mean, std = MEAN, STD
 
     def __init__(self, module: VisionTransformer) -> None:
         self.module = module.eval()
@@ -104,7 +103,7 @@ class ClipEncoder:
             grid = self.module.grid(duration, height, width)
         except ValueError as error:
             raise EncoderError(f"{error}: change frames or size_px of the benchmark") from None
-        return self.module(_standardised(clips, self.mean, self.std)).unflatten(1, grid)
+        return self.module(to_input(clips)).unflatten(1, grid)
 
 
 class FrameEncoder:
@@ -145,7 +144,8 @@ class FrameEncoder:
 
     @torch.inference_mode()
     def encode(self, clips: Tensor) -> Tensor:
-        pixels = self._fitted(_standardised(clips, self.mean, self.std).movedim(1, 2).flatten(0, 1))
+        normalised = standardise(to_unit(clips), self.mean, self.std)
+        pixels = self._fitted(normalised.movedim(1, 2).flatten(0, 1))
         model: Any = self.module
         try:
             tokens = model.forward_features(pixels)
@@ -187,13 +187,6 @@ class FrameEncoder:
         model: Any = self.module
         last = str(getattr(model, "output_fmt", "NCHW")).endswith("NHWC")
         return int(model.num_features) if last else None
-
-
-def _standardised(clips: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """uint8 (B, T, H, W, 3) -> float32 (B, 3, T, H, W) with the given statistics at 0 and 1."""
-    unit = to_unit(clips)
-    shift, scale = (torch.tensor(v, device=clips.device).view(3, 1, 1, 1) for v in (mean, std))
-    return (unit - shift) / scale
 
 
 def load_pretrained(path: Path) -> VisionTransformer:

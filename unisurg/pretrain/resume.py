@@ -7,7 +7,6 @@ folder is removed when the run has ended well.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,22 +19,17 @@ from typing import Any
 
 import torch
 
-from unisurg.models.writing import explaining, replacing
+from unisurg.models.writing import held, replacing
 from unisurg.pretrain.world import World
 from unisurg.settings import Model, Pretrain
 
 RUN = "run.json"
-LOCK = "lock"
 BEST = "best.pt"
 BEST_SCORE = "best.json"
 # What may change between a run and its continuation: it moves no weight, or by rounding alone.
 FREE = ("workers", "prefetch", "cache_mib", "checkpoint_every", "keep_checkpoints", "parallel")
 
 Identity = dict[str, Any]
-
-
-class RunLocked(RuntimeError):
-    """Another process is training this very run."""
 
 
 class OtherRun(ValueError):
@@ -70,27 +64,12 @@ def run_folder(
     """
     folder = scratch / _key(wanted)
     _refuse_others(scratch, folder, wanted, start_from)
-    with _locked(folder) if world.first else nullcontext():
+    with held(folder, "training this run") if world.first else nullcontext():
         if world.first:
             with replacing(folder / RUN) as file:
                 file.write(json.dumps(wanted, indent=1, sort_keys=True).encode())
         world.wait()
         yield folder
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with explaining(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunLocked(
-                f"{folder}: another process is training this run; wait for it or end it"
-            ) from None
-        yield
 
 
 def save(folder: Path, step: int, state: Mapping[str, Any], keep: int) -> Path:

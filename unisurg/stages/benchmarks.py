@@ -12,6 +12,7 @@ from unisurg.benchmarks.base import PARTS, NamedSplit, Part
 from unisurg.benchmarks.check import Check, check
 from unisurg.evaluation.published import published
 from unisurg.settings import load
+from unisurg.stages import aligned
 
 
 class CopyUnusable(ValueError):
@@ -35,12 +36,7 @@ def list_benchmarks(as_json: bool = False) -> str:
         "UniSurg, published",
         "licence",
     ]
-    table = [header, *(_cells(row) for row in rows)]
-    widths = [max(len(cells[i]) for cells in table) for i in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in table
-    )
+    return aligned([header, *(_cells(row) for row in rows)])
 
 
 def run_check(

@@ -11,6 +11,7 @@ from unisurg.evaluation.compare import CompareError, Row, SideBySide, compare, m
 from unisurg.evaluation.reported import ReportedError
 from unisurg.evaluation.statistics import Estimate
 from unisurg.settings import Settings
+from unisurg.stages import aligned
 
 HEAD = ("encoder", "%, 95 % interval", "seeds", "minus {reference}", "seeds ahead")
 
@@ -53,7 +54,7 @@ def table(side: SideBySide) -> str:
     if side.lookahead_s:
         heading += f", LOOKAHEAD {side.lookahead_s:g} s"
     head = [cell.format(reference=side.reference) for cell in HEAD]
-    return f"{heading}\n{_aligned([head, *map(_cells, side.rows)])}"
+    return f"{heading}\n{aligned([head, *map(_cells, side.rows)])}"
 
 
 def lines(found: Sequence[SideBySide]) -> str:
@@ -62,7 +63,7 @@ def lines(found: Sequence[SideBySide]) -> str:
     for side in found:
         frozen = [row for row in side.rows if not row.tuned]
         rows.append([side.benchmark, side.metric, "; ".join(map(_brief, frozen))])
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def _brief(row: Row) -> str:
@@ -84,11 +85,3 @@ def _cells(row: Row) -> list[str]:
 def _interval(found: Estimate, sign: str = "") -> str:
     mean, low, high = (f"{100 * v:{sign}.1f}" for v in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(cells[i]) for cells in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in rows
-    )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from unisurg.evaluation.finetuning.finetune import run as run_finetune
 from unisurg.report.figures import of_finetune, of_probe
 from unisurg.settings import Settings
-from unisurg.stages import identity_path
+from unisurg.stages import COMPARED, identity_path, tested_numbers
 from unisurg.tracking import track_stage
-
-COMPARED = ("pretrained", "random", "difference")
 
 
 def run(benchmark: str, settings: Settings, encoder: Path) -> None:
@@ -28,7 +25,7 @@ def run(benchmark: str, settings: Settings, encoder: Path) -> None:
             scratch=Path(".scratch"),
             on_metrics=tracked.metrics,
         )
-        tracked.metrics(0, _numbers(facts))
+        tracked.metrics(0, tested_numbers(facts))
         tracked.artifact(metrics)
         tracked.artifact(output)
         drawn = of_probe(output / "predictions.npz", settings.report) | of_finetune(output)
@@ -40,13 +37,3 @@ def run(benchmark: str, settings: Settings, encoder: Path) -> None:
             found = facts[name][facts["main"]]
             interval = f"{found['low']:.3f} to {found['high']:.3f}"
             print(f"{stage}: {name} {facts['main']} {found['mean']:.3f} ({interval})")
-
-
-def _numbers(facts: dict[str, Any]) -> dict[str, float]:
-    """Every test metric by its full name, as in `test/pretrained/f1.low`."""
-    return {
-        f"test/{encoder}/{metric}.{bound}": values[bound]
-        for encoder in COMPARED
-        for metric, values in facts.get(encoder, {}).items()
-        for bound in ("mean", "low", "high")
-    }

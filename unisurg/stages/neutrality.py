@@ -10,6 +10,7 @@ from typing import Any
 
 from unisurg.evaluation.neutrality import Pair, Verdict, judge, measure
 from unisurg.settings import Settings
+from unisurg.stages import aligned
 
 SCRATCH = Path(".scratch/neutrality")
 DEFAULT = ("cholec80", "autolaparo")
@@ -37,12 +38,7 @@ def run(
 
 def as_text(verdict: Verdict) -> str:
     """A row per benchmark and encoder in %, the rankings, and the verdict in a sentence."""
-    rows = [HEAD, *map(_cells, verdict.pairs)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = [aligned([HEAD, *map(_cells, verdict.pairs)])]
     for ranking in verdict.rankings:
         said = "the same" if ranking.same else "NOT the same"
         lines.append(

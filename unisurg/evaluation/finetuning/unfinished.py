@@ -6,7 +6,6 @@ training, written anew after every epoch. The folder is removed when the run has
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -19,13 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unisurg.models.writing import explaining, replacing
+from unisurg.models.writing import held, replacing
 
 Weights = dict[str, Tensor]
-
-
-class RunLocked(RuntimeError):
-    """Another process is at this very run."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +77,7 @@ def run_folder(scratch: Path, decided_by: dict[str, Any]) -> Iterator[Path]:
     """
     text = json.dumps(decided_by, sort_keys=True)
     folder = scratch / hashlib.sha256(text.encode()).hexdigest()[:16]
-    with explaining(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunLocked(
-                f"{folder}: another process is at this fine-tuning; wait for it or end it"
-            ) from None
+    with held(folder, "at this fine-tuning"):
         yield folder
         shutil.rmtree(folder)
 
