@@ -109,7 +109,8 @@ def pipeline(
     """Bring the whole graph up to date, or the part that `targets` need.
 
     Independent stages run side by side, at most `max_parallel` at once. Where one fails, the others
-    go on, and what needs it does not run. Returns what became of every node.
+    go on, and what needs it does not run, but for the report: it is written of what there is.
+    Returns what became of every node.
 
     Raises:
         PipelineFailed: at the end, naming the nodes that failed.
@@ -135,6 +136,8 @@ def pipeline(
     create_markdown_artifact(summary(outcomes, dag), key="pipeline")
     failed = [node for node, future in futures.items() if not future.state.is_completed()]
     if failed:
+        log = get_run_logger()
+        children.run([sys.executable, "-m", "unisurg", "report"], root, {}, log.info)
         raise PipelineFailed(f"not up to date: {', '.join(f'{n} ({outcomes[n]})' for n in failed)}")
     return outcomes
 

@@ -14,16 +14,25 @@ DIM, CLASSES, CLIPS, STEPS = 16, 3, 12, 2
 PARTS = {"train": 5, "val": 2, "test": 4}
 EVERY_S, TEST_EVERY_S = 4.0, 1.0
 KNOWING, BLIND, FRAMES = "pretrained", ("random-0", "random-1"), "frames"
-UNITS = {"phase": "video", "action": "clip", "segmentation": "picture"}
+UNITS = {"phase": "video", "triplet": "video", "action": "clip", "segmentation": "picture"}
 MAINS = {
     "phase": "f1_sm_per_video_unrelaxed",
     "action": "f1_macro_over_clips",
+    "triplet": "ap_ivt_videowise",
     "segmentation": "mean_dice_threshold_0.5",
 }
 
 
+# Two instruments that both do both things, and one that does nothing.
+TRIPLETS = (
+    *("hook,cut,duct", "hook,clip,duct", "clipper,cut,duct", "clipper,clip,duct"),
+    "hook,null_verb,null_target",
+)
+NAMES = {"segmentation": ("background", "polyp"), "triplet": TRIPLETS}
+
+
 def epochs(count: int) -> Epochs:
-    return Epochs(phase=count, action=count, segmentation=count)
+    return Epochs(**dict.fromkeys(Epochs.model_fields, count))
 
 
 def quick(settings: Settings, **update: object) -> Settings:
@@ -50,15 +59,15 @@ def quick(settings: Settings, **update: object) -> Settings:
 
 
 def index(task: str, refit: bool = False, benchmark: str = "cholec80") -> Index:
-    videos = task == "phase"
+    videos = UNITS[task] == "video"
     return Index(
-        benchmark=benchmark if videos else f"made-up-{task}",
+        benchmark=benchmark if task == "phase" else f"made-up-{task}",
         task=task,
         split="all",
         refit=refit,
         unit=UNITS[task],
         main=MAINS[task],
-        classes=("background", "polyp") if task == "segmentation" else ("a", "b", "c"),
+        classes=NAMES.get(task, ("a", "b", "c")),
         size_px=16,
         frames=4,
         fps=1.0,
@@ -100,6 +109,12 @@ def save(root: Path, variant: str, case: str, tokens: np.ndarray) -> None:
 
 
 def _clips(root: Path, facts: Index, case: StoredCase, rng: np.random.Generator) -> np.ndarray:
+    if facts.task == "triplet":
+        seen = (rng.random((CLIPS, len(TRIPLETS))) < 0.4).astype(np.int8)
+        every_s = TEST_EVERY_S if case.split == "test" else EVERY_S
+        store.write_truth(root, case.case, labels=seen, moments=every_s * np.arange(CLIPS))
+        signal = 2 * (seen @ np.eye(len(TRIPLETS), DIM))[:, None, None, None]
+        return np.broadcast_to(signal, (CLIPS, STEPS, 1, 2, DIM))
     labels = rng.integers(0, CLASSES, CLIPS)
     if facts.task == "phase":
         labels = np.sort(labels)

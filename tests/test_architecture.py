@@ -27,10 +27,10 @@ FLOORS = [
     {"video"},
     {"tracking"},
     {"lineage"},
-    {"settings", "progress", "telemetry"},
+    {"settings", "progress", "telemetry", "attempts"},
 ]
 # What watches a stage or tells of it is no part of its result.
-BYSTANDERS = {"settings", "progress", "telemetry", "tracking", "lineage", "report"}
+BYSTANDERS = {"settings", "progress", "telemetry", "tracking", "lineage", "report", "attempts"}
 
 
 def room(module: Path) -> str:

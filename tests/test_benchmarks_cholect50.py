@@ -189,13 +189,13 @@ def test_the_folds_test_every_video_once_and_validate_on_the_last_five_of_the_re
 def test_a_split_tells_which_test_videos_cholec80_trains_on(
     split: str, seen: tuple[str, ...]
 ) -> None:
-    assert cholec80_train_in_test(named(split)) == seen
+    assert cholec80_train_in_test(named(split).test) == seen
     assert f"{len(seen)} are training videos of Cholec80" in named(split).note
 
 
 def test_the_folds_share_5_5_5_4_4_test_videos_with_cholec80s_training_half() -> None:
     folds = [named(f"cholect50-crossval-fold{i}") for i in range(1, 6)]
-    assert [len(cholec80_train_in_test(fold)) for fold in folds] == [5, 5, 5, 4, 4]
+    assert [len(cholec80_train_in_test(fold.test)) for fold in folds] == [5, 5, 5, 4, 4]
 
 
 # --- traps --------------------------------------------------------------------------------------

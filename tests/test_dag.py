@@ -93,6 +93,17 @@ def change(home: Path, section: str, key: str, value: object) -> None:
     (home / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def report(home: Path) -> str:
+    """The page of what there is, written outside the graph."""
+    command = [sys.executable, "-m", "unisurg", "report"]
+    subprocess.run(command, cwd=home, check=True, capture_output=True)
+    return (home / "reports/index.html").read_text()
+
+
+def metrics(home: Path) -> list[Path]:
+    return sorted((home / "metrics").glob("*.json"))
+
+
 def test_it_ends_in_a_page_that_needs_nothing_else(workspace):
     page = (workspace / "reports/index.html").read_text()
     assert "cholec80" in page.lower()
@@ -154,7 +165,8 @@ def test_curating_other_folders_by_hand_leaves_the_graph_up_to_date(workspace, t
 
 
 def test_a_changed_probe_setting_reruns_probes_and_report_only(workspace):
-    change(workspace, "probe", "epochs", {"phase": 3, "action": 3, "segmentation": 3})
+    families = ("phase", "action", "segmentation", "triplet", "skill", "depth")
+    change(workspace, "probe", "epochs", dict.fromkeys(families, 3))
     done = dvc(workspace, "repro")
     assert done.returncode == 0, done.stderr
     probes = {f"probe@{name}" for name in ("cholec80", "polypdiag", "kvasir")}
@@ -166,6 +178,27 @@ def test_a_changed_benchmark_reruns_its_own(workspace):
     done = dvc(workspace, "repro")
     assert done.returncode == 0, done.stderr
     assert stages_run(done) == {"features@kvasir", "probe@kvasir", "report"}
+
+
+def test_a_benchmark_that_fails_leaves_the_others_and_is_shown_as_failed(workspace):
+    mask = next((workspace / "data/polyps/TestDataset/Kvasir/masks").iterdir())
+    good = mask.read_bytes()
+    mask.write_bytes(good[:100])
+    change(workspace, "benchmarks.polypdiag", "size_px", 80)
+    done = dvc(workspace, "repro", "--keep-going")
+    assert done.returncode != 0
+    others = {f"{stage}@polypdiag" for stage in ("features", "probe", "finetune")}
+    assert stages_run(done) == {*others, "features@kvasir"}
+    page = report(workspace)
+    assert "FAILED: features@kvasir" in page
+    assert mask.name in page
+    assert {"cholec80", "kvasir", "polypdiag"} == {p.stem for p in metrics(workspace)}
+
+    mask.write_bytes(good)
+    done = dvc(workspace, "repro")
+    assert done.returncode == 0, done.stderr
+    assert "features@kvasir" in stages_run(done)
+    assert "FAILED" not in (workspace / "reports/index.html").read_text()
 
 
 def test_the_prefect_flow_runs_the_same_graph(workspace):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from unisurg.benchmarks import BenchmarkError, ClipCase, VideoCase
-from unisurg.benchmarks.base import SkillCase
 from unisurg.benchmarks.cholec80 import CHOLEC80
 from unisurg.evaluation.extraction.cases import LONGEST_NAME, file_name, read_cases, spacing
 from unisurg.settings import Settings, load
@@ -29,8 +28,10 @@ def cases_of(*found: Any, fit_every_s: int = 4) -> list[Any]:
     return read_cases(benchmark, settings)
 
 
-def video(labels: list[int], split: Any = "train", every_s: float = 1.0) -> VideoCase:
-    return VideoCase("v", Path("v.mp4"), split, np.array(labels), 25.0, every_s)
+def video(
+    labels: list[int], split: Any = "train", every_s: float = 1.0, case: str = "v"
+) -> VideoCase:
+    return VideoCase(case, Path("v.mp4"), split, np.array(labels), 25.0, every_s)
 
 
 def clip(name: str, group: str, split: Any = "train", label: int = 0) -> ClipCase:
@@ -56,7 +57,9 @@ def test_the_grid_is_in_seconds_whatever_the_rate_of_the_labels(
     every_s: float, stride: int, spaced: float
 ) -> None:
     cases = cases_of(video(list(range(20)), every_s=every_s))
-    assert cases[0].labels.tolist() == list(range(20))[::stride]
+    first = cases[0].labels[0]
+    assert first in range(stride)
+    assert cases[0].labels.tolist() == list(range(20))[first::stride]
     assert np.allclose(np.diff(cases[0].moments), spaced)
     assert spacing(cases, 4) == (spaced, every_s)
 
@@ -66,21 +69,23 @@ def test_videos_labelled_at_different_rates_are_an_error() -> None:
         spacing(cases_of(video([0] * 9), video([0] * 9, every_s=2.0)), 4)
 
 
-@pytest.mark.parametrize(
-    ("labels", "remedy"), [([-1] * 9, "take it out"), ([-1, 1, 2, 3], "lower features.fit_every_s")]
-)
-def test_a_video_without_a_usable_moment_is_an_error_with_a_remedy(
-    labels: list[int], remedy: str
-) -> None:
-    with pytest.raises(BenchmarkError, match=remedy):
-        cases_of(video(labels))
+def test_each_training_video_has_a_grid_of_its_own_and_together_they_meet_every_phase() -> None:
+    found = [video(list(range(20)), case=f"video{number:02d}") for number in range(40)]
+    starts = [case.moments[0] for case in cases_of(*found)]
+    assert set(starts) == {0, 1, 2, 3}
+    assert starts == [case.moments[0] for case in cases_of(*reversed(found))][::-1]
 
 
-def test_a_case_of_a_task_without_heads_is_refused_and_not_left_out() -> None:
-    gestures = np.zeros(0, np.int64)
-    trial = SkillCase("t", "Suturing", (), "train", 20, (), 0, gestures, 30.0, 1.0, "t")
-    with pytest.raises(BenchmarkError, match=r"which has no heads yet.*take its block out"):
-        cases_of(video([0, 1]), trial)
+def test_a_video_with_a_single_labelled_moment_is_seen_there_wherever_it_lies() -> None:
+    for place in range(8):
+        labels = [-1] * 8
+        labels[place] = 3
+        assert cases_of(video(labels))[0].moments.tolist() == [place]
+
+
+def test_a_video_without_a_moment_with_a_class_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(BenchmarkError, match=r"no moment with a class.*take it out"):
+        cases_of(video([-1] * 9))
 
 
 def test_clips_of_a_group_are_one_case() -> None:

@@ -32,7 +32,7 @@ from unisurg.evaluation.probing.kinds import KindError, kinds_of
 from unisurg.evaluation.probing.runs import Run, RunError, runs_of
 from unisurg.settings import LabelEfficiency
 
-TASKS = ["phase", "action", "segmentation"]
+TASKS = ["phase", "action", "segmentation", "triplet"]
 EVERYTHING = {
     "kinds": ("attentive", "linear", "knn", "temporal"),
     "view": ("tokens", "change"),
@@ -119,6 +119,7 @@ def test_every_choice_is_made_where_no_test_case_exists(
         "phase": {"attentive", "linear", "knn", "temporal"},
         "action": {"attentive", "linear", "knn"},
         "segmentation": {"decoder"},
+        "triplet": {"triplet", "plain"},
     }[task]
     assert all(same(before[run], after[run]) for run in before)
 

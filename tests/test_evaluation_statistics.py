@@ -10,6 +10,7 @@ import pytest
 from unisurg import benchmarks
 from unisurg.evaluation import statistics
 from unisurg.evaluation.published import published
+from unisurg.tasks.base import Drawn
 
 
 def column(*values: float) -> np.ndarray:
@@ -78,6 +79,42 @@ def test_seeds_are_averaged_inside_a_draw_and_kept_beside_the_mean() -> None:
     # Opposite seeds cancel within each draw: all that is left is their common mean.
     assert (found.low, found.high) == pytest.approx((0.2, 0.2))
     assert found.seeds == pytest.approx((0.2, 0.2))
+
+
+def mean_of(table: np.ndarray) -> Drawn:
+    """A mean over cases as a function of draws."""
+    return lambda draws: (draws @ table[:, 0]) / draws.sum(1)
+
+
+def test_a_metric_of_draws_is_estimated_as_the_table_that_says_the_same() -> None:
+    rng = np.random.default_rng(4)
+    tables = [rng.random((9, 1)) for _ in range(4)]
+    draws = statistics.draw_cases(9, 80, 0)
+    asked = [statistics.replicates(mean_of(table), draws) for table in tables]
+    assert [statistics.value(found) for found in asked] == pytest.approx(
+        [statistics.value(table) for table in tables]
+    )
+    for one, other in (
+        (statistics.estimate(asked, draws), statistics.estimate(tables, draws)),
+        (
+            statistics.difference(asked[:2], asked[2:], draws),
+            statistics.difference(tables[:2], tables[2:], draws),
+        ),
+    ):
+        assert (one.mean, one.low, one.high) == pytest.approx((other.mean, other.low, other.high))
+        assert one.seeds == pytest.approx(other.seeds)
+
+
+def test_a_draw_in_which_a_metric_has_no_value_says_nothing_about_it() -> None:
+    draws = statistics.draw_cases(4, 60, 0)
+
+    def known_with_the_first(draws: np.ndarray) -> np.ndarray:
+        return np.where(draws[:, 0] > 0, 0.7, np.nan)
+
+    found = statistics.replicates(known_with_the_first, draws)
+    assert np.isnan(found).any()
+    told = statistics.estimate([found], draws)
+    assert (told.mean, told.low, told.high) == pytest.approx((0.7, 0.7, 0.7))
 
 
 def test_seeds_must_come_in_pairs() -> None:

@@ -61,7 +61,7 @@ def test_an_action_keeps_a_score_per_class(settings) -> None:
     assert {"accuracy_top1_over_clips", "accuracy_top5_over_clips"} <= set(found)
 
 
-@pytest.mark.parametrize("family", ["phase", "action", "segmentation"])
+@pytest.mark.parametrize("family", ["phase", "action", "segmentation", "depth"])
 def test_one_table_is_the_same_alone_and_among_all(family: str, settings) -> None:
     task = make_task(Facts(family, "cholec80", 8, 96, 1.0), settings.probe)
     rng = np.random.default_rng(0)
@@ -71,6 +71,10 @@ def test_one_table_is_the_same_alone_and_among_all(family: str, settings) -> Non
         "segmentation": (
             [rng.random((5, 6)) > 0.5 for _ in range(2)],
             [rng.random((5, 6)) for _ in range(2)],
+        ),
+        "depth": (
+            [rng.uniform(1, 90, (3, 5, 6)) for _ in range(2)],
+            [rng.uniform(1, 90, (3, 5, 6)) for _ in range(2)],
         ),
     }[family]
     for name, table in task.tables(truths, predictions).items():

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unisurg import __version__, telemetry
+from unisurg.attempts import attempt
 from unisurg.settings import Settings, load
 
 Verb = Callable[[argparse.Namespace, Settings], None]
@@ -57,21 +58,30 @@ def features(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import features
 
     settings.require_block(options.benchmark)
-    features.run(options.benchmark, settings, options.encoder)
+    with attempt(f"features@{options.benchmark}"):
+        features.run(options.benchmark, settings, options.encoder)
 
 
 def probe(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import probe
 
     settings.require_block(options.benchmark)
-    probe.run(options.benchmark, settings)
+    with attempt(f"probe@{options.benchmark}"):
+        probe.run(options.benchmark, settings)
+
+
+def folds(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import folds
+
+    folds.run(options.benchmark, options.family, settings, options.encoder)
 
 
 def finetune(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import finetune
 
     settings.require_block(options.benchmark)
-    finetune.run(options.benchmark, settings, options.encoder)
+    with attempt(f"finetune@{options.benchmark}"):
+        finetune.run(options.benchmark, settings, options.encoder)
 
 
 def compare(options: argparse.Namespace, settings: Settings) -> None:
@@ -189,6 +199,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
     sub = verb("probe", probe, "train and test the probe of one benchmark")
     sub.add_argument("benchmark")
+    sub = verb("folds", folds, "probe every fold of a cross-validation, and measure all together")
+    sub.add_argument("benchmark", help="a block of params.yaml")
+    sub.add_argument("family", help="what the names of its folds begin with, as `louo` of louo-B")
+    sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
     sub = verb("finetune", finetune, "train the whole encoder on one benchmark, and test it")
     sub.add_argument("benchmark")
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))

@@ -40,6 +40,7 @@ class Theatre(Section):
     phase_fps: Positive
     polyp_train: Positive
     polyp_test: Positive
+    polyp_others: Positive
     small_side_px: Side
     small_videos: Annotated[int, Field(ge=4)]
     small_seconds: Positive
@@ -49,6 +50,10 @@ class Theatre(Section):
     ophnet_videos: Annotated[int, Field(ge=3)]
     polypdiag_train: Positive
     polypdiag_test: Positive
+    jigsaws_trials: Annotated[int, Field(gt=0, le=5)]
+    jigsaws_seconds: Annotated[int, Field(ge=6)]
+    c3vd_sequences: Annotated[int, Field(gt=0, le=9)]
+    c3vd_frames: Positive
 
 
 class Tracking(Section):
@@ -206,6 +211,8 @@ class PretrainLong(Section):
 
 
 Protocol = Literal["dense", "fast"]
+# Blocks of an encoder, counted from 0; `last` is what it gives in the end.
+Depths = Literal["last"] | Annotated[tuple[NonNegative, ...], Field(min_length=1)]
 WindowKind = Literal["causal", "centred"]
 
 
@@ -215,6 +222,7 @@ class Features(Section):
     batch: Positive
     dtype: Literal["float16", "float32"]
     grid: NonNegative
+    depths: Depths
     fit_every_s: Positive
     random_encoders: NonNegative
 
@@ -247,6 +255,9 @@ class Epochs(Section):
     phase: Positive
     action: Positive
     segmentation: Positive
+    depth: Positive
+    triplet: Positive
+    skill: Positive
 
 
 class Temporal(Section):
@@ -296,11 +307,14 @@ class Finetune(Section):
 
 
 class Benchmark(Section):
+    """One block; `undistort` belongs to benchmarks of depth, whose camera is known, alone."""
+
     root: Path
     split: str
     frames: Positive
     fps: PositiveFloat
     size_px: Side
+    undistort: bool | None = None
 
 
 class Report(Section):

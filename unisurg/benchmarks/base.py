@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -171,8 +171,9 @@ class DepthCase:
     """One sequence of frames with the depth of every pixel.
 
     `frames[i]` and `depths[i]` are pictures of `size` (height, width) pixels, in the order of time
-    and without a gap: `frames[i - k : i + 1]` is a clip of neighbours that ends at frame i. `group`
-    is the modelled piece of anatomy: what must not be shared between parts of a split.
+    and without a gap: `frames[i - k : i + 1]` is a clip of neighbours that ends at frame i. By
+    `camera`, parameters of `unisurg.video.omnidirectional`, they can be undistorted. `group` is the
+    modelled piece of anatomy: what must not be shared between parts of a split.
     """
 
     case: str
@@ -180,6 +181,7 @@ class DepthCase:
     depths: tuple[Path, ...]
     split: Part
     size: tuple[int, int]
+    camera: Mapping[str, float]
     group: str
 
 
@@ -215,7 +217,9 @@ class Benchmark:
     encoders are compared; `reader` reads the official layout below a root and reports what is
     wrong; `counts` is what the owners publish, None where no one did (a user's own data). `seen`
     tells, of a family with one training list and several test lists, whether the tested source is
-    also trained on: results on seen and on unseen sources are never averaged together.
+    also trained on: results on seen and on unseen sources are never averaged together. `overlaps`
+    are functions of the test cases' names, by the name under which results report what they find:
+    the cases that belong to another data set's training part, whose pictures an encoder may know.
     """
 
     name: str
@@ -230,6 +234,11 @@ class Benchmark:
     reader: Reader
     counts: Counts | None = None
     seen: bool | None = None
+    overlaps: Mapping[str, Callable[[Sequence[str]], tuple[str, ...]]] = field(default_factory=dict)
+
+    def overlaps_in(self, test: Sequence[str]) -> dict[str, list[str]]:
+        """What `overlaps` find among the names of the test cases, ready for JSON."""
+        return {name: list(found(test)) for name, found in self.overlaps.items()}
 
     def read(self, root: Path, split: str) -> list[Case]:
         """Cases of the named split, in natural order of their names.

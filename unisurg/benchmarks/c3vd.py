@@ -159,7 +159,7 @@ def read(root: Path, split: Split, findings: Findings) -> list[Case]:
         if size is None:
             continue
         _check_sequence(folders[name], name, len(frames), size, camera, findings)
-        cases.append(DepthCase(name, frames, depths, part, size, segment(name)))
+        cases.append(DepthCase(name, frames, depths, part, size, camera, segment(name)))
     return cases
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,20 +123,20 @@ def number_of(case: str) -> int:
     return int(case.removeprefix("VID"))
 
 
-def cholec80_train_in_test(split: NamedSplit) -> tuple[str, ...]:
-    """Test videos of the split that are training videos (1 to 40) of Cholec80, in natural order.
+def cholec80_train_in_test(test: Sequence[str]) -> tuple[str, ...]:
+    """Of the test videos those that are training videos (1 to 40) of Cholec80, in natural order.
 
     An encoder that was pretrained on Cholec80's training half has seen their pictures. CAMMA states
     that numbers up to 80 are the operations of Cholec80.
     """
-    seen = (case for case in split.test if number_of(case) <= CHOLEC80_TRAIN)
+    seen = (case for case in test if number_of(case) <= CHOLEC80_TRAIN)
     return tuple(sorted(seen, key=natural))
 
 
 def _noted(note: str, train: str, val: str, test: str) -> NamedSplit:
     """The split, whose note says how many of its test videos Cholec80 trains on."""
     split = NamedSplit(note, _videos(train), _videos(val), _videos(test))
-    seen = cholec80_train_in_test(split)
+    seen = cholec80_train_in_test(split.test)
     overlap = (
         f"Of its {len(split.test)} test videos {len(seen)} are training videos of Cholec80"
         f"{': ' if seen else ''}{', '.join(seen)}."
@@ -375,6 +375,7 @@ CHOLECT50 = Benchmark(
     licence="CC BY-NC-SA 4.0",
     access="request it from CAMMA, University of Strasbourg (github.com/CAMMA-public/cholect50)",
     reader=read,
+    overlaps={"cholec80_train_in_test": cholec80_train_in_test},
     counts=Counts(
         split="cholect50",
         cases={"train": 35, "val": 5, "test": 10},

@@ -17,12 +17,12 @@ import numpy as np
 
 from unisurg.evaluation import statistics
 from unisurg.evaluation.reported import (
-    LOWER_IS_BETTER,
     Comparison,
     Head,
     Measures,
     ReportedError,
     Results,
+    lower_is_better,
     metrics_path,
     read_results,
     read_tuned,
@@ -166,7 +166,7 @@ def from_tables(
 ) -> list[Row]:
     """Rows of all encoders from their tables by seed, with the draws of cases that probes use.
 
-    Differences pair the seeds that both encoders have.
+    Differences pair the seeds that both encoders have. Replicates bring their own draws.
     """
     if reference not in tables:
         raise CompareError(_unknown("encoder", reference, tables))
@@ -238,7 +238,7 @@ def _tuned(root: Path, benchmark: str, metric: str, reference: str) -> list[Row]
 def _row(encoder: str, tuned: bool, metric: str, estimate: Estimate, gain: Estimate | None) -> Row:
     if gain is None:
         return Row(encoder, tuned, estimate)
-    better = -1 if metric in LOWER_IS_BETTER else 1
+    better = -1 if lower_is_better(metric) else 1
     return Row(encoder, tuned, estimate, gain, sum(better * seed > 0 for seed in gain.seeds))
 
 

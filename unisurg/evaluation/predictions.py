@@ -1,8 +1,14 @@
 """predictions.npz: what the report draws of a probe or a fine-tuning, from its first seed.
 
-`task`, `classes`; for every test case `truth/CASE` and `ENCODER/CASE`. Phase: labels (S,) and
-`moments/CASE` in seconds. Action: labels (S,), the class of the highest score. Segmentation: the
-first pictures with `image/CASE`, truth (H, W) bool, predictions (H, W) in 0..1.
+`task`, `classes`; for every test case `truth/CASE` and `ENCODER/CASE`, by family of tasks:
+
+phase          labels (S,), and `moments/CASE` in seconds
+action         labels (S,), the class of the highest score
+triplet        truth (S, C) of 0 and 1, predictions (S, C) in 0..1, and `moments/CASE`
+skill          rows (S,) as in `unisurg.tasks.skill`, and `moments/CASE`
+segmentation   of the first pictures: `image/CASE`, truth (H, W) bool, predictions (H, W) in 0..1
+depth          of the middle frame of the first sequences: `image/CASE`, truth and predictions
+               (H, W) in mm, a truth of 0 being none
 """
 
 from __future__ import annotations
@@ -12,6 +18,10 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+
+from unisurg.evaluation.store import DENSE, pictured
+
+TIMED = frozenset({"phase", "skill", "triplet"})
 
 
 class Tested(Protocol):
@@ -43,14 +53,14 @@ def write_predictions(
         moments: seconds (S,) at which the clips of a case are labelled.
         most_pictures: of a benchmark of pictures the first so many are kept.
     """
-    pictures = task == "segmentation"
+    pictures = task in DENSE
     arrays = {"task": np.array(task), "classes": np.array(classes)}
     for i, case in enumerate(cases[:most_pictures] if pictures else cases):
-        arrays[f"truth/{case.case}"] = case.truth()
+        arrays[f"truth/{case.case}"] = pictured(task, case.truth())
         for encoder, found in predictions.items():
-            best = found[i].argmax(1) if task == "action" else found[i]
-            arrays[f"{encoder}/{case.case}"] = best
-        if task == "phase":
+            seen = pictured(task, found[i])
+            arrays[f"{encoder}/{case.case}"] = seen.argmax(1) if task == "action" else seen
+        if task in TIMED:
             arrays[f"moments/{case.case}"] = moments(case)
         if pictures:
             arrays[f"image/{case.case}"] = case.image()

@@ -15,11 +15,29 @@ from unisurg.settings import Protocol, WindowKind
 
 METRICS = Path("metrics")
 TUNED_METRICS = METRICS / "finetune"
-LOWER_IS_BETTER = frozenset({"mae"})
+SHARE = "%"
+# How the names of errors begin, and what parts of a name say that it is no share of 1.
+ERRORS = ("mae", "abs_rel", "sq_rel", "rmse")
+UNITS = {"points": "points", "mm": "mm", "log": "ln"}
 
 
 class ReportedError(ValueError):
     """A file of results is missing or cannot be read; the message says which, and the remedy."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a metric, by its exact name, counts errors."""
+    return metric.startswith(ERRORS)
+
+
+def unit_of(metric: str) -> str:
+    """Unit in which a metric is shown, by its exact name: `SHARE`, unless the name has another."""
+    return next((UNITS[part] for part in metric.split("_") if part in UNITS), SHARE)
+
+
+def in_unit(metric: str, value: float) -> float:
+    """A value as it is shown: a share in 0..1 times 100, any other as it is."""
+    return 100 * value if unit_of(metric) == SHARE else value
 
 
 class Facts(BaseModel):
@@ -29,7 +47,10 @@ class Facts(BaseModel):
 
 
 class Estimate(Facts):
-    """Mean over seeds, 95 % bootstrap interval over test cases, value of each seed; in 0..1."""
+    """Mean over seeds, 95 % bootstrap interval over test cases, value of each seed.
+
+    In 0..1, or in the unit that the metric's name says, see `unit_of`.
+    """
 
     mean: float
     low: float
@@ -90,6 +111,8 @@ class Results(Head):
     clips: dict[str, int]
     unit: str
     main: str
+    cholec80_train_in_test: tuple[str, ...] | None = None
+    """Test cases that are training videos of Cholec80; None of a benchmark that cannot have any."""
     kinds: dict[str, Head] = {}
     label_efficiency: tuple[Fewer, ...] = ()
 

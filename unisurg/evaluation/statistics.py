@@ -3,6 +3,9 @@
 A metric is a table (cases, columns) with NaN where it does not apply, see `unisurg.tasks.phase`: a
 column's value is the mean of its cases. Or it is a table of parts and wholes (cases, columns, 2): a
 column's value is the sum of its parts over the sum of its wholes. Columns are then averaged.
+A metric that neither adds up over cases nor is a mean of theirs (a rank correlation, an average
+precision over the frames of all videos) is known as a function of draws; it is asked once, and kept
+as `replicates` (1 + draws,): its value, and then its value in every draw.
 All seeds and encoders of one benchmark share the draws of cases, so differences are paired.
 """
 
@@ -13,6 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from unisurg.tasks.base import Drawn, Task
 
 Table = np.ndarray
 INTERVAL = (2.5, 97.5)
@@ -37,8 +42,10 @@ class Estimate:
 def value(table: Table) -> float:
     """The metric: each column over the cases that have a number, then the mean over columns.
 
-    A column without a number does not count; NaN if none has one.
+    A column without a number does not count; NaN if none has one. The first of replicates.
     """
+    if table.ndim == 1:
+        return float(table[0])
     return float(_values(table, np.ones((1, len(table))))[0])
 
 
@@ -46,6 +53,23 @@ def draw_cases(cases: int, draws: int, seed: int) -> np.ndarray:
     """How often each case is drawn, shape (draws, cases): sampling `cases` with replacement."""
     generator = np.random.default_rng(seed)
     return generator.multinomial(cases, np.full(cases, 1 / cases), size=draws)
+
+
+def replicates(metric: Drawn, draws: np.ndarray) -> Table:
+    """A metric that is a function of draws as (1 + draws,): of all cases, then of every draw."""
+    everything = np.ones((1, draws.shape[1]), draws.dtype)
+    return metric(np.concatenate([everything, draws]))
+
+
+def measured(
+    task: Task, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray], draws: np.ndarray
+) -> dict[str, Table]:
+    """Every metric of a task by exact name, its tables first, then the replicates of others."""
+    drawn = task.drawn(truths, predictions)
+    return {
+        **task.tables(truths, predictions),
+        **{name: replicates(metric, draws) for name, metric in drawn.items()},
+    }
 
 
 def estimate(tables: Sequence[Table], draws: np.ndarray) -> Estimate:
@@ -68,7 +92,9 @@ def known(estimates: Iterable[tuple[str, Estimate]]) -> dict[str, dict[str, floa
 
 
 def _values(table: Table, draws: np.ndarray) -> np.ndarray:
-    """The metric in every draw, shape (draws,)."""
+    """The metric in every draw, shape (draws,); replicates bring the draws they were made with."""
+    if table.ndim == 1:
+        return table[1:]
     parts, wholes = _parts_and_wholes(table)
     total, count = draws @ parts, draws @ wholes
     # A column that no drawn case has (a phase absent from all drawn videos) does not count.

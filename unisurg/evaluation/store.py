@@ -1,8 +1,12 @@
 """The folder of frozen features of one benchmark: all that a probe needs, without the raw data.
 
     index.json                  facts of the benchmark and a row per case
-    truth/CASE.npz              `labels` (S,) int64 and `moments` (S,) float64 in seconds; or
-                                `mask` (H, W) bool and, for tests, `image`
+    truth/CASE.npz              `labels` (S,) int64 and `moments` (S,) float64 in seconds; where any
+                                number of classes may be seen, `labels` (S, C) int8 of 0 and 1; or
+                                `mask` (H, W) bool and, for tests, `image`; of a trial `labels` are
+                                rows (S,) of `TRIAL`, one camera's after the other's
+    truth/CASE.depth.npy        of a sequence (S, H, W) uint16, 0 where the depth is not known, else
+                                the depth over `DEPTH_STEP_MM`; for tests `image` is the middle one
     VARIANT/CASE.npy            tokens (S, t, h, w, D) of S clips, a variant per encoder and seed
     VARIANT/CASE.windows.npz    where the tokens are rows (L, h, w, D) of a whole case: `windows`
                                 (S, t) int64, which rows make each clip, and perhaps `code` (t, D)
@@ -16,6 +20,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +28,36 @@ from unisurg.benchmarks.base import Part
 from unisurg.settings import Protocol, WindowKind
 
 PRETRAINED, RANDOM = "pretrained", "random"
+# Tasks whose heads give a value per pixel, and need all tokens of the grid for it.
+DENSE = frozenset({"segmentation", "depth"})
+# What is known of a clip of a rated trial: what belongs to the trial is the same in all its clips.
+# `rating` is on its scale, `level` and `gesture` are indices, -1 where no gesture is told.
+TRIAL = np.dtype(
+    [
+        ("rating", "<i8"),
+        ("level", "<i8"),
+        ("gesture", "<i8"),
+        ("camera", "<i8"),
+        ("exercise", "<U32"),
+    ]
+)
+
+
+# Of 16 bits up to 100 mm, as C3VD has it: its depths come back unchanged.
+DEPTH_STEP_MM = 100 / 65535
+
+
+class Depths(Sequence[np.ndarray]):
+    """Depths (H, W) float32 in mm of the frames of a sequence, read from disk as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self._levels = np.load(path, mmap_mode="r")
+
+    def __len__(self) -> int:
+        return len(self._levels)
+
+    def __getitem__(self, frame: int) -> np.ndarray:  # type: ignore[override]
+        return self._levels[frame] * np.float32(DEPTH_STEP_MM)
 
 
 @dataclass(frozen=True)
@@ -71,8 +106,15 @@ class StoredCase:
         with np.load(windows) as stored:
             return Tokens(rows, stored["windows"], stored.get("code"))
 
-    def truth(self) -> np.ndarray:
-        """Labels (S,) int64 of the clips of a video or a group, mask (H, W) bool of a picture."""
+    def truth(self) -> Any:
+        """Labels of the S clips of a video, a trial or a group, mask (H, W) bool of a picture.
+
+        Labels are (S,), or (S, C) where any number of classes may be seen. Of a sequence with depth
+        the `Depths` of its S frames.
+        """
+        depths = depths_path(self.root, self.case)
+        if depths.is_file():
+            return Depths(depths)
         with np.load(truth_path(self.root, self.case)) as arrays:
             return arrays["labels"] if "labels" in arrays else arrays["mask"]
 
@@ -85,7 +127,7 @@ class StoredCase:
             return arrays["moments"]
 
     def image(self) -> np.ndarray:
-        """Pixels (H, W, 3) uint8 of a test picture."""
+        """Pixels (H, W, 3) uint8 of a test picture, or of the middle one of a test sequence."""
         with np.load(truth_path(self.root, self.case)) as arrays:
             return arrays["image"]
 
@@ -161,6 +203,24 @@ def write_truth(root: Path, case: str, **arrays: np.ndarray) -> None:
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
+def write_depths(root: Path, case: str, depths: Sequence[np.ndarray]) -> None:
+    """Write the depths (H, W) in mm of the frames of a sequence, one of them in memory.
+
+    Raises:
+        ValueError: a depth is negative, or more than 16 bits hold.
+    """
+    path = depths_path(root, case)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (len(depths), *depths[0].shape)
+    levels = np.lib.format.open_memmap(path, "w+", np.uint16, shape)
+    for i, depth in enumerate(depths):
+        steps = np.rint(depth / DEPTH_STEP_MM)
+        if not (steps.min() >= 0 and steps.max() <= np.iinfo(np.uint16).max):
+            raise ValueError(f"{case}: depths from {depth.min()} to {depth.max()} mm")
+        levels[i] = steps
+    levels.flush()
+
+
 def write_windows(
     root: Path, variant: str, case: str, windows: np.ndarray, code: np.ndarray | None
 ) -> None:
@@ -176,6 +236,11 @@ def save_windows(path: Path, windows: np.ndarray, code: np.ndarray | None) -> No
     np.savez_compressed(path, allow_pickle=False, **arrays)
 
 
+def pictured(task: str, of_case: Any) -> Any:
+    """What is shown of a case's truth or prediction: of a sequence with depth its middle frame."""
+    return of_case[len(of_case) // 2] if task == "depth" else of_case
+
+
 def tokens_path(root: Path, variant: str, case: str) -> Path:
     return root / variant / f"{case}.npy"
 
@@ -186,3 +251,7 @@ def windows_path(root: Path, variant: str, case: str) -> Path:
 
 def truth_path(root: Path, case: str) -> Path:
     return root / "truth" / f"{case}.npz"
+
+
+def depths_path(root: Path, case: str) -> Path:
+    return root / "truth" / f"{case}.depth.npy"

@@ -67,12 +67,19 @@ class Encoder(Protocol):
 
 
 class ClipEncoder:
-    """A video encoder of this package: tokens of tubelets, ImageNet's statistics."""
+    """A video encoder of this package: tokens of tubelets, ImageNet's statistics.
+
+    With `depths` a token is what these blocks say of its place, one after the other, so that D is
+    as many times the width of the encoder.
+    """
 
     by_frame = False
 
-    def __init__(self, module: VisionTransformer) -> None:
-        self.module = module.eval()
+    def __init__(self, module: VisionTransformer, depths: tuple[int, ...] = ()) -> None:
+        last = len(module.blocks) - 1
+        if depths and max(depths) > last:
+            raise EncoderError(f"features.depths: {list(depths)}: this encoder has 0 to {last}")
+        self.module, self.depths = module.eval(), depths
         self.digest = encoder_digest(module)
 
     @property
@@ -86,6 +93,7 @@ class ClipEncoder:
             "size": asdict(module.size),
             "tubelet": list(module.tubelet),
             "rotary": [module.rotary, module.rotary_dtype],
+            **({"depths": list(self.depths)} if self.depths else {}),
         }
 
     @property
@@ -103,7 +111,10 @@ class ClipEncoder:
             grid = self.module.grid(duration, height, width)
         except ValueError as error:
             raise EncoderError(f"{error}: change frames or size_px of the benchmark") from None
-        return self.module(to_input(clips)).unflatten(1, grid)
+        pixels = to_input(clips)
+        if not self.depths:
+            return self.module(pixels).unflatten(1, grid)
+        return torch.cat(self.module.features(pixels, self.depths), dim=-1).unflatten(1, grid)
 
 
 class FrameEncoder:

@@ -12,7 +12,7 @@ from unisurg.evaluation.reported import Comparison, Estimate, Results
 from unisurg.report.drawing import WIDTH_IN, styled
 from unisurg.report.inputs import Inputs
 from unisurg.report.palette import INK, MUTED, PRETRAINED, RANDOM, RULE
-from unisurg.report.wording import FAMILIES, title_of
+from unisurg.report.wording import FAMILIES, group_of, title_of
 
 ROW_IN = 0.52
 HEADING = 0.75  # rows that the name of a group takes
@@ -38,7 +38,7 @@ def effects_of(inputs: Inputs) -> list[Effect]:
     """The main metric of every benchmark, frozen and, below it, fine-tuned; family by family."""
     effects = []
     for benchmark, found in _by_family(inputs.metrics):
-        group, title = FAMILIES.get(found.task, found.task), title_of(benchmark, inputs)
+        group, title = group_of(benchmark, found.task), title_of(benchmark, inputs)
         effects.append(_effect(group, title, found.main, found, tuned=False))
         if tuned := inputs.tuned.get(benchmark):
             title = f"{title}, fine-tuned"

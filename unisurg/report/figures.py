@@ -8,8 +8,10 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from unisurg.benchmarks.jigsaws import GESTURES
 from unisurg.report.confusion import confusion_figure, count
 from unisurg.report.curves import curve_figure
+from unisurg.report.depths import depth_figure
 from unisurg.report.effect import effect_figure, effects_of
 from unisurg.report.efficiency import curve_of, efficiency_figure
 from unisurg.report.inputs import (
@@ -26,7 +28,9 @@ from unisurg.report.inputs import (
 from unisurg.report.learning import learning_figure
 from unisurg.report.masks import mask_figure
 from unisurg.report.overlays import overlay_figure
+from unisurg.report.ratings import gestures_of, rating_figure
 from unisurg.report.ribbons import ribbon_figure
+from unisurg.report.triplets import triplet_figure
 from unisurg.report.wording import title_of
 from unisurg.settings import Report, Settings
 
@@ -92,6 +96,12 @@ def drawn(predictions: Predictions, report: Report) -> dict[str, Figure]:
     """What shows the predictions of a family of tasks."""
     if predictions.task == "segmentation":
         return segmentation(predictions, report.overlays)
+    if predictions.task == "depth":
+        return {"depths": depth_figure(dict(list(predictions.cases.items())[: report.overlays]))}
+    if predictions.task == "triplet":
+        return triplets(predictions, report.ribbons)
+    if predictions.task == "skill":
+        return skill(predictions, report.ribbons)
     if predictions.task == "phase":
         return phases(predictions, report.ribbons)
     return {"confusion": confusion(predictions, "class", "clips")}
@@ -104,6 +114,18 @@ def phases(predictions: Predictions, most: int) -> dict[str, Figure]:
         "ribbons": ribbon_figure(first, predictions.classes),
         "confusion": confusion(predictions, "phase", "moments"),
     }
+
+
+def triplets(predictions: Predictions, most: int) -> dict[str, Figure]:
+    first = dict(list(predictions.cases.items())[:most])
+    return {"timelines": triplet_figure(first, predictions.classes)}
+
+
+def skill(predictions: Predictions, most: int) -> dict[str, Figure]:
+    """`ratings` of all trials, and `gestures` of the first `most` that are transcribed."""
+    told = dict(list(gestures_of(predictions.cases).items())[:most])
+    found = {"ratings": rating_figure(predictions.cases)}
+    return found | ({"gestures": ribbon_figure(told, GESTURES)} if told else {})
 
 
 def confusion(predictions: Predictions, what: str, unit: str) -> Figure:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from unisurg.attempts import IDENTITIES, Attempt, failures
 from unisurg.evaluation.reported import Results, Tuned, read_results, read_tuned
 from unisurg.settings import Settings
 
@@ -23,7 +24,6 @@ CORPUS = Path("artifacts/corpus")
 MANIFEST = CORPUS / "manifest.parquet"
 QUARANTINE = CORPUS / "quarantine.csv"
 VALIDATION = Path("artifacts/validation/validation.json")
-IDENTITIES = Path("artifacts/runs")
 IDENTITY_FILES = "*.run.json"
 EMBEDDED = "theatre"
 NEEDED = ("truth", "pretrained")
@@ -63,6 +63,8 @@ class Inputs:
     quarantine: pd.DataFrame | None
     validation: Json | None
     identities: dict[str, Json]
+    failed: dict[str, Attempt]
+    """Stages that failed when they were last tried; what they left before is not among the rest."""
     embedded: frozenset[str]
     """Benchmarks whose data are the embedded theatre's."""
 
@@ -73,7 +75,9 @@ def read(root: Path, settings: Settings) -> Inputs:
     Raises:
         ReportedError, InputError: a file that is there is not what its stage writes.
     """
-    benchmarks, tuned = list(settings.benchmarks), settings.finetune.benchmarks
+    failed = failures(root)
+    benchmarks = [b for b in settings.benchmarks if failed.keys().isdisjoint(stages_of(b))]
+    tuned = [b for b in settings.finetune.benchmarks if f"finetune@{b}" not in failed]
     runs = [read_json(path) for path in sorted((root / IDENTITIES).glob(IDENTITY_FILES))]
     return Inputs(
         root=root,
@@ -88,8 +92,14 @@ def read(root: Path, settings: Settings) -> Inputs:
         quarantine=_table(root / QUARANTINE),
         validation=read_json(root / VALIDATION),
         identities={run["stage"]: run for run in runs if run is not None},
-        embedded=frozenset(b for b in benchmarks if _is_embedded(root, settings, b)),
+        failed=failed,
+        embedded=frozenset(b for b in settings.benchmarks if _is_embedded(root, settings, b)),
     )
+
+
+def stages_of(benchmark: str) -> tuple[str, ...]:
+    """The stages that a benchmark's result comes from."""
+    return (f"features@{benchmark}", f"probe@{benchmark}")
 
 
 def predictions_path(benchmark: str) -> Path:
@@ -144,7 +154,8 @@ def read_predictions(path: Path) -> Predictions | None:
             if name not in bands:
                 raise InputError(f"{path}: no array {name + '/' + case!r}; {remedy}")
         for name, band in bands.items():
-            if name != "image" and band.shape != bands["truth"].shape:
+            shape = bands["truth"].shape
+            if name != "image" and band.shape != (shape[:1] if name == "moments" else shape):
                 raise InputError(
                     f"{path}: {name}/{case} has shape {band.shape}, its truth"
                     f" {bands['truth'].shape}; {remedy}"

@@ -31,6 +31,7 @@ MISSED = "#2f6bff"
 
 SHARES = LinearSegmentedColormap.from_list("shares", ["#ffffff", "#9dbbd8", "#2b5d8c", "#12304d"])
 MOTION = "inferno"
+DEPTH, ERROR = "viridis", "RdBu_r"
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": MUTED,

@@ -43,7 +43,7 @@ def ribbon_figure(cases: Mapping[str, Mapping[str, np.ndarray]], classes: Sequen
 
 
 def on_time_line(labels: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Labels (S,) in even steps of time (L,), -1 in gaps; first moment and step in seconds.
+    """Labels (S, ...) in even steps of time (L, ...), -1 in gaps; first moment and step in seconds.
 
     The step is the commonest distance of two moments.
     """
@@ -53,7 +53,7 @@ def on_time_line(labels: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, f
         values, counts = np.unique(distances, return_counts=True)
         step = float(values[counts.argmax()])
     places = np.round((moments - moments[0]) / step).astype(int)
-    line = np.full(places[-1] + 1, UNLABELLED)
+    line = np.full((places[-1] + 1, *labels.shape[1:]), UNLABELLED, labels.dtype)
     line[places] = labels
     return line, float(moments[0]), step
 

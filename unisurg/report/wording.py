@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import re
 
-from unisurg.evaluation.reported import Estimate, Results
+from unisurg.evaluation.reported import SHARE, Estimate, Results, in_unit, unit_of
 from unisurg.report.inputs import Inputs
 
-FAMILIES = {"phase": "Workflow", "action": "Actions", "segmentation": "Segmentation"}
+FAMILIES = {
+    "phase": "Workflow",
+    "action": "Actions",
+    "segmentation": "Segmentation",
+    "depth": "Depth",
+    "skill": "Skill",
+    "triplet": "Triplets",
+}
 HEADS = {
     "attentive": "attentive, one clip at a time",
     "linear": "linear, one clip at a time",
     "knn": "nearest neighbours, one clip at a time",
     "temporal": "temporal, the video so far",
-    "decoder": "a small decoder of masks",
+    "trial": "attention over all clips of a trial",
+    "decoder": "a small convolutional decoder",
+    "triplet": "instruments, verbs, targets and which go together",
+    "plain": "attentive, a logit per triplet",
 }
 SMOOTHED = re.compile(r"(?P<kind>\w+)_offline_smoothed_(?P<seconds>\d+)s")
 
@@ -24,6 +34,15 @@ def title_of(benchmark: str, inputs: Inputs) -> str:
 
     title = REGISTRY[benchmark].title.partition(",")[0] if benchmark in REGISTRY else benchmark
     return f"Embedded {title}" if benchmark in inputs.embedded else title
+
+
+def group_of(benchmark: str, task: str) -> str:
+    """The family of tasks; results on sources that are trained on and on others stand apart."""
+    from unisurg.benchmarks import REGISTRY
+
+    seen = REGISTRY[benchmark].seen if benchmark in REGISTRY else None
+    source = {None: "", True: ", source trained on", False: ", source not trained on"}[seen]
+    return FAMILIES.get(task, task) + source
 
 
 def head_title(kind: str) -> str:
@@ -41,6 +60,9 @@ def protocol_of(results: Results) -> str:
     if results.task == "segmentation":
         return f"Protocol `{results.protocol}`; a still picture is a clip of {results.frames}."
     length = f"{results.frames} frames"
+    if results.task == "depth":
+        said = f"{results.window} clips of {length} of a sequence"
+        return f"Protocol `{results.protocol}`; {said}. {warning_of(results)}".strip()
     if results.task == "action":
         return f"Protocol `{results.protocol}`; {length} spread evenly over each clip."
     said = (
@@ -64,17 +86,19 @@ def warning_of(results: Results) -> str:
     return " ".join(warnings)
 
 
-def interval(estimate: Estimate | None, signed: bool = False) -> str:
-    """`61.2 [58.0, 64.1]`, in per cent or points."""
+def interval(estimate: Estimate | None, signed: bool = False, metric: str = "") -> str:
+    """`61.2 [58.0, 64.1]`, in per cent or points, or in the unit that the metric's name says."""
     if estimate is None:
         return "–"
-    mean, low, high = (points(v, signed) for v in (estimate.mean, estimate.low, estimate.high))
+    bounds = (estimate.mean, estimate.low, estimate.high)
+    mean, low, high = (points(value, signed, metric) for value in bounds)
     return f"{mean} [{low}, {high}]"
 
 
-def points(value: float, signed: bool = False) -> str:
-    """A share in 0..1 times 100, with a true minus."""
-    return f"{100 * value:{'+' if signed else ''}.1f}".replace("-", "−")
+def points(value: float, signed: bool = False, metric: str = "") -> str:
+    """A share in 0..1 times 100, or a value in its own unit, with a true minus."""
+    digits = 1 if unit_of(metric) == SHARE else 2
+    return f"{in_unit(metric, value):{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
 def told_apart(difference: Estimate) -> int:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unisurg.evaluation.compare import CompareError, Row, SideBySide, compare, measured
-from unisurg.evaluation.reported import ReportedError
+from unisurg.evaluation.reported import ReportedError, in_unit, unit_of
 from unisurg.evaluation.statistics import Estimate
 from unisurg.settings import Settings
 from unisurg.stages import aligned
 
-HEAD = ("encoder", "%, 95 % interval", "seeds", "minus {reference}", "seeds ahead")
+HEAD = ("encoder", "{unit}, 95 % interval", "seeds", "minus {reference}", "seeds ahead")
 
 
 def run(
@@ -53,35 +53,40 @@ def table(side: SideBySide) -> str:
     )
     if side.lookahead_s:
         heading += f", LOOKAHEAD {side.lookahead_s:g} s"
-    head = [cell.format(reference=side.reference) for cell in HEAD]
-    return f"{heading}\n{aligned([head, *map(_cells, side.rows)])}"
+    head = [cell.format(reference=side.reference, unit=unit_of(side.metric)) for cell in HEAD]
+    rows = [_cells(side.metric, row) for row in side.rows]
+    return f"{heading}\n{aligned([head, *rows])}"
 
 
 def lines(found: Sequence[SideBySide]) -> str:
     """A line per benchmark: every frozen encoder, and how it differs from the reference."""
-    rows = [["benchmark", "metric", "%, and minus the reference [95 % interval]"]]
+    rows = [["benchmark", "metric", "% or its unit, and minus the reference [95 % interval]"]]
     for side in found:
         frozen = [row for row in side.rows if not row.tuned]
-        rows.append([side.benchmark, side.metric, "; ".join(map(_brief, frozen))])
+        told = "; ".join(_brief(side.metric, row) for row in frozen)
+        rows.append([side.benchmark, side.metric, told])
     return aligned(rows)
 
 
-def _brief(row: Row) -> str:
-    brief = f"{row.encoder} {100 * row.estimate.mean:.1f}"
-    return brief if row.difference is None else f"{brief} ({_interval(row.difference, '+')})"
+def _brief(metric: str, row: Row) -> str:
+    brief = f"{row.encoder} {in_unit(metric, row.estimate.mean):.1f}"
+    if row.difference is None:
+        return brief
+    return f"{brief} ({_interval(metric, row.difference, '+')})"
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(metric: str, row: Row) -> list[str]:
     gain = row.difference
     return [
         f"{row.encoder}, fine-tuned" if row.tuned else row.encoder,
-        _interval(row.estimate),
-        " ".join(f"{100 * seed:.1f}" for seed in row.estimate.seeds),
-        "-" if gain is None else _interval(gain, "+"),
+        _interval(metric, row.estimate),
+        " ".join(f"{in_unit(metric, seed):.1f}" for seed in row.estimate.seeds),
+        "-" if gain is None else _interval(metric, gain, "+"),
         "-" if gain is None else f"{row.ahead} of {len(gain.seeds)}",
     ]
 
 
-def _interval(found: Estimate, sign: str = "") -> str:
-    mean, low, high = (f"{100 * v:{sign}.1f}" for v in (found.mean, found.low, found.high))
+def _interval(metric: str, found: Estimate, sign: str = "") -> str:
+    bounds = (found.mean, found.low, found.high)
+    mean, low, high = (f"{in_unit(metric, value):{sign}.1f}" for value in bounds)
     return f"{mean} [{low}, {high}]"

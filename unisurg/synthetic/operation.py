@@ -29,6 +29,7 @@ from unisurg.synthetic.worlds import WORLDS, World
 PHASE_MS = (26_000, 40_001)
 SIDES = (-1, 1)
 PASSAGE_MS = 900  # of an instrument into the picture, or out of it
+EXCHANGE_MS = 1200  # out of the picture before an exchange, and after it
 STEER_PX = 24
 TIMELINE, HANDS, TOOLS, CAMERA, NUISANCE = range(5)
 
@@ -68,10 +69,15 @@ class States:
 
 @dataclass(frozen=True)
 class Skill:
-    """How the surgeon moves. Both traits are shares in 0..1."""
+    """How the surgeon moves. Both traits are shares in 0..1.
+
+    `stray` is how many times as far as usual what they lack leads the hand astray: the nearer the
+    camera, the larger an error.
+    """
 
     steadiness: float
     economy: float
+    stray: int = 1
 
     @property
     def grs(self) -> int:
@@ -81,10 +87,11 @@ class Skill:
 
 @dataclass(frozen=True)
 class Script:
-    """What is done from when on, until the next begins."""
+    """What is done from when on, until the next begins, and perhaps with which instruments."""
 
     starts_ms: Array  # (K,) rising from 0
     motifs: Array  # (K,) index of REPERTOIRE
+    kinds: Array | None = None  # (K, 2) index of the world's instruments, of the main hand first
 
 
 class Operation:
@@ -110,7 +117,7 @@ class Operation:
         self.span_ms = seconds * 1000
         self.skill = skill or _draw_skill(stream(*self.key, HANDS, 9))
         script = script or _draw_script(stream(*self.key, TIMELINE), self.span_ms)
-        self.starts_ms, self.phases = script.starts_ms, script.motifs
+        self.starts_ms, self.phases, self.kinds = script.starts_ms, script.motifs, script.kinds
         self.main = int(stream(*self.key, HANDS, 8).integers(ONE) >= self.world.left_handed)
 
     def at(self, ms: Array) -> States:
@@ -152,7 +159,7 @@ class Operation:
         if self.world.projection == "bowl":  # in a tunnel the scope carries the instrument along
             goal = goal - camera
         port = _polar(150 * SUB, int(rng.integers(TURN * 8 // 360, TURN * 62 // 360)), side)
-        inserted, kind = self._exchange(ms, stream(*self.key, TOOLS, hand))
+        inserted, kind = self._exchange(ms, stream(*self.key, TOOLS, hand), hand)
         inserted = np.minimum(inserted, ONE - self._away(ms, hand))
         idle = self._idling(ms, stream(*self.key, TOOLS, hand, 1))
         reach = (inserted * (ONE - idle)) >> 10
@@ -170,8 +177,8 @@ class Operation:
 
     def _clumsiness(self, ms: Array, rng: np.random.Generator) -> Array:
         """Tremor of an unsteady hand and detours of an uneconomical one, (N, 2)."""
-        shaky = round((1 - self.skill.steadiness) * 5 * SUB)
-        astray = round((1 - self.skill.economy) * 12 * SUB)
+        shaky = round((1 - self.skill.steadiness) * 5 * SUB) * self.skill.stray
+        astray = round((1 - self.skill.economy) * 12 * SUB) * self.skill.stray
         parts = [(160, shaky), (1700, astray)]
         return np.stack(
             [
@@ -181,13 +188,22 @@ class Operation:
             axis=-1,
         )
 
-    def _exchange(self, ms: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Instruments enter, are exchanged now and then, and leave at the end."""
+    def _exchange(self, ms: Array, rng: np.random.Generator, hand: int) -> tuple[Array, Array]:
+        """Instruments enter, are exchanged now and then, and leave at the end.
+
+        They are exchanged in the middle of a gap: where the script says so, or else at random.
+        """
         edge = PASSAGE_MS
         enter, leave = int(rng.integers(0, 1200)), self.span_ms - int(rng.integers(900, 2500))
-        gaps = _draw_intervals(rng, self.span_ms, (25_000, 60_000), (2200, 3500))
+        if self.kinds is None:
+            gaps = _draw_intervals(rng, self.span_ms, (25_000, 60_000), (2200, 3500))
+            kinds = rng.integers(0, len(self.world.instruments), len(gaps) + 1)
+        else:
+            of_hand = self.kinds[:, 0 if hand == self.main else 1]
+            changes = np.flatnonzero(np.diff(of_hand)) + 1
+            gaps = self.starts_ms[changes, None] + np.array([-EXCHANGE_MS, EXCHANGE_MS])
+            kinds = of_hand[np.append(0, changes)]
         inserted = pulses(ms, np.array([[enter, leave]]), edge) - pulses(ms, gaps, edge)
-        kinds = rng.integers(0, len(self.world.instruments), len(gaps) + 1)
         return np.clip(inserted, 0, ONE), kinds[np.searchsorted(gaps.mean(axis=1), ms)]
 
     def _away(self, ms: Array, hand: int) -> Array:

@@ -30,6 +30,7 @@ SIDES_PX = (240, 353)
 AREA = (70, 340)  # of ONE, aimed at
 AREA_KEPT = (0.05, 0.35)  # share of the picture, checked
 SECONDS = 60
+STILL = "colonoscopy-still"
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class Polyp:
     dome: Array
 
 
-def polyp_picture(seed: int) -> tuple[Array, Array]:
+def polyp_picture(seed: int, world: str = STILL) -> tuple[Array, Array]:
     """(H, W, 3) uint8 picture and (H, W) uint8 coverage of its polyp, 0..255 with a soft edge."""
     rng = stream(seed, POLYP)
     height, width = (int(n) & ~1 for n in rng.integers(*SIDES_PX, 2))
-    operation = Operation("colonoscopy-still", seed, SECONDS)
+    operation = Operation(world, seed, SECONDS)
     renderer = Renderer(operation, height, width)
     inside = renderer.field > ONE // 2
     polyp = _draw_polyp(rng, height, width, inside)

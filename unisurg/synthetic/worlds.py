@@ -257,6 +257,55 @@ OPEN = World(
     left_handed=0,
 )
 COLONOSCOPY_CLEAR = replace(COLONOSCOPY, lesions=0)
+COLONOSCOPY_PALE = replace(
+    COLONOSCOPY_STILL,
+    tissue=((178, 106, 96), (220, 158, 140), (236, 190, 170), (246, 214, 198)),
+    back=(222, 162, 150),
+    vessel=(186, 84, 88),
+    field=1400,
+)
+COLONOSCOPY_BROWN = replace(
+    COLONOSCOPY_STILL,
+    tissue=((104, 52, 30), (146, 86, 52), (170, 112, 70), (192, 138, 92)),
+    back=(132, 76, 48),
+    vessel=(112, 44, 30),
+    field=1040,
+)
+COLONOSCOPY_VIOLET = replace(
+    COLONOSCOPY_STILL,
+    tissue=((128, 58, 88), (176, 98, 126), (198, 128, 152), (216, 158, 180)),
+    back=(168, 90, 122),
+    fat=(182, 156, 120),
+    vessel=(130, 36, 80),
+    field=1160,
+)
+# A phantom of the colon, whose camera looks about so that the lumen is not always in the middle.
+PHANTOM = replace(
+    COLONOSCOPY,
+    hands=0,
+    lesions=0,
+    fat_share=0,
+    field=1600,
+    camera=Camera((1500, 3000), 16, 0, 20),
+)
+BENCH = World(
+    specialty="skills_training",
+    projection="bowl",
+    instruments=(NEEDLE_HOLDER, TWEEZERS),
+    hands=2,
+    targets=("pad", "frame", "line", "ring"),
+    tissue=((196, 128, 104), (226, 164, 138), (236, 186, 160), (244, 208, 186)),
+    back=(72, 78, 92),
+    organ=(176, 96, 92),
+    fat=(242, 226, 196),
+    fat_share=80,
+    vessel=(60, 60, 76),
+    film=(206, 206, 210),
+    field=1250,
+    camera=Camera((20_000, 32_000), 4, 20, 1),
+    lesions=0,
+    left_handed=0,
+)
 # A recording draws from its seed and its world's place in this table: new rows go last.
 WORLDS = {
     "laparoscopy-a": LAPAROSCOPY_A,
@@ -271,4 +320,9 @@ WORLDS = {
     "eye": EYE,
     "open": OPEN,
     "colonoscopy-clear": COLONOSCOPY_CLEAR,
+    "bench": BENCH,
+    "colonoscopy-pale": COLONOSCOPY_PALE,
+    "colonoscopy-brown": COLONOSCOPY_BROWN,
+    "colonoscopy-violet": COLONOSCOPY_VIOLET,
+    "phantom": PHANTOM,
 }

@@ -14,6 +14,8 @@ class TaskError(ValueError):
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+# Draws (D, V), how often each case counts, -> the metric in every draw (D,).
+Drawn = Callable[[np.ndarray], np.ndarray]
 Grid = tuple[int, int, int]
 
 
@@ -48,3 +50,8 @@ class Task(Protocol):
         self, name: str, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
     ) -> np.ndarray:
         """One of `tables`, without the time that the others take."""
+
+    def drawn(
+        self, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> dict[str, Drawn]:
+        """Metrics that are no tables, by exact name: functions of how often each case is drawn."""

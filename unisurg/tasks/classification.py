@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unisurg.tasks.base import Grid, Loss
+from unisurg.tasks.base import Drawn, Grid, Loss
 from unisurg.tasks.heads import AttentiveProbe
 from unisurg.tasks.losses import class_weights, weighted_cross_entropy
 
@@ -39,3 +39,9 @@ class Classification:
         """
         weights = class_weights(targets.cpu().numpy(), self.classes).to(targets.device)
         return lambda logits, labels: weighted_cross_entropy(logits, labels, weights)
+
+    def drawn(
+        self, truths: Sequence[np.ndarray], predictions: Sequence[np.ndarray]
+    ) -> dict[str, Drawn]:
+        """Every metric of a classification is a table."""
+        return {}

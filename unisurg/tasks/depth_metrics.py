@@ -24,7 +24,7 @@ The two readings of delta differ: t = 10 and p = 9.05 is right to 1.1 by the fir
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 from scipy import optimize
@@ -34,52 +34,6 @@ Scaling = Callable[[np.ndarray, np.ndarray], float]
 DELTAS = (1.1, 1.25)
 # Logarithms and ratios need a positive depth; PPSNet's script adds as much.
 FLOOR_MM = 1e-3
-
-
-def tables(
-    truths: Iterable[Iterable[np.ndarray]], predictions: Iterable[Iterable[np.ndarray]]
-) -> dict[str, Table]:
-    """All metrics by exact name; a sequence is its frames in turn, one of them in memory.
-
-    NaN where no frame of a sequence has a true depth.
-
-    Raises:
-        ValueError: a prediction is not of its truth's size or is not finite, a sequence has more
-            truths than predictions or the other way round, or there is no sequence.
-    """
-    rows = [_sequence(t, p) for t, p in zip(truths, predictions, strict=True)]
-    if not rows:
-        raise ValueError("no sequence to measure")
-    return {name: np.array([[row.get(name, np.nan)] for row in rows]) for name in names()}
-
-
-def names() -> list[str]:
-    """Exact names of all metrics."""
-    deltas = [f"delta_{d:g}_{reading}" for d in DELTAS for reading in ("relative", "ratio")]
-    rules = ["abs_rel", "sq_rel_mm", "rmse_mm", "rmse_log", *deltas]
-    return [f"{rule}_{scaling}" for scaling in SCALINGS for rule in rules]
-
-
-def measure(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float] | None:
-    """All metrics of one frame by exact name; None where it has no true depth.
-
-    Raises:
-        ValueError: the prediction is not of the truth's size or is not finite.
-    """
-    if truth.shape != predicted.shape:
-        raise ValueError(f"a prediction of {predicted.shape} for a truth of {truth.shape}")
-    valid = truth > 0
-    t, p = truth[valid].astype(np.float64), predicted[valid].astype(np.float64)
-    if not len(t):
-        return None
-    if not np.isfinite(p).all():
-        raise ValueError("a predicted depth is not finite")
-    p = np.maximum(p, FLOOR_MM)
-    found: dict[str, float] = {}
-    for name, scale in SCALINGS.items():
-        scaled = np.maximum(scale(t, p) * p, FLOOR_MM)
-        found |= {f"{rule}_{name}": value for rule, value in _rules(t, scaled).items()}
-    return found
 
 
 def unscaled(truth: np.ndarray, predicted: np.ndarray) -> float:
@@ -112,6 +66,61 @@ SCALINGS: dict[str, Scaling] = {
 }
 
 
+def tables(
+    truths: Iterable[Iterable[np.ndarray]],
+    predictions: Iterable[Iterable[np.ndarray]],
+    scalings: Collection[str] = tuple(SCALINGS),
+) -> dict[str, Table]:
+    """All metrics by exact name; a sequence is its frames in turn, one of them in memory.
+
+    NaN where no frame of a sequence has a true depth. Fewer `scalings` take less time.
+
+    Raises:
+        ValueError: a prediction is not of its truth's size or is not finite, a sequence has more
+            truths than predictions or the other way round, or there is no sequence.
+    """
+    rows = [_sequence(t, p, scalings) for t, p in zip(truths, predictions, strict=True)]
+    if not rows:
+        raise ValueError("no sequence to measure")
+    return {name: np.array([[row.get(name, np.nan)] for row in rows]) for name in names(scalings)}
+
+
+def names(scalings: Collection[str] = tuple(SCALINGS)) -> list[str]:
+    """Exact names of all metrics."""
+    deltas = [f"delta_{d:g}_{reading}" for d in DELTAS for reading in ("relative", "ratio")]
+    rules = ["abs_rel", "sq_rel_mm", "rmse_mm", "rmse_log", *deltas]
+    return [f"{rule}_{scaling}" for scaling in scalings for rule in rules]
+
+
+def scaling_of(name: str) -> str:
+    """The scaling that a metric's name ends with."""
+    return next(scaling for scaling in SCALINGS if name.endswith(f"_{scaling}"))
+
+
+def measure(
+    truth: np.ndarray, predicted: np.ndarray, scalings: Collection[str] = tuple(SCALINGS)
+) -> dict[str, float] | None:
+    """All metrics of one frame by exact name; None where it has no true depth.
+
+    Raises:
+        ValueError: the prediction is not of the truth's size or is not finite.
+    """
+    if truth.shape != predicted.shape:
+        raise ValueError(f"a prediction of {predicted.shape} for a truth of {truth.shape}")
+    valid = truth > 0
+    t, p = truth[valid].astype(np.float64), predicted[valid].astype(np.float64)
+    if not len(t):
+        return None
+    if not np.isfinite(p).all():
+        raise ValueError("a predicted depth is not finite")
+    p = np.maximum(p, FLOOR_MM)
+    found: dict[str, float] = {}
+    for name in scalings:
+        scaled = np.maximum(SCALINGS[name](t, p) * p, FLOOR_MM)
+        found |= {f"{rule}_{name}": value for rule, value in _rules(t, scaled).items()}
+    return found
+
+
 def _rules(t: np.ndarray, p: np.ndarray) -> dict[str, float]:
     error = np.abs(p - t)
     relative, ratio = error / t, np.maximum(p / t, t / p)
@@ -127,7 +136,9 @@ def _rules(t: np.ndarray, p: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in found.items()}
 
 
-def _sequence(truths: Iterable[np.ndarray], predictions: Iterable[np.ndarray]) -> dict[str, float]:
-    measured = [measure(t, p) for t, p in zip(truths, predictions, strict=True)]
+def _sequence(
+    truths: Iterable[np.ndarray], predictions: Iterable[np.ndarray], scalings: Collection[str]
+) -> dict[str, float]:
+    measured = [measure(t, p, scalings) for t, p in zip(truths, predictions, strict=True)]
     frames = [frame for frame in measured if frame is not None]
     return {name: float(np.mean([f[name] for f in frames])) for name in frames[0]} if frames else {}

@@ -1,6 +1,8 @@
-"""What is trained on frozen tokens: an attentive classifier and a small mask decoder."""
+"""What is trained on frozen tokens: an attentive classifier and a small decoder of maps."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -75,16 +77,19 @@ class AttentiveProbe(nn.Module):
         return self.classify(self.norm(pooled[:, 0]))
 
 
-class MaskDecoder(nn.Module):
-    """Tokens (B, t*h*w, D) -> logits (B, 2h, 2w) of the foreground: 1x1 and 3x3 convolutions.
+class DenseDecoder(nn.Module):
+    """Tokens (B, t*h*w, D) -> a map of logits (B, 2h, 2w): 1x1 and 3x3 convolutions.
 
-    The time steps of a still picture are averaged. The caller resizes the logits to the picture.
-    Small on purpose: what is judged are the tokens.
+    The time steps of a still picture are averaged (`mean`); of a moving one the last is taken
+    (`newest`), which has seen the others. The caller resizes the logits to the picture. Small on
+    purpose: what is judged are the tokens.
     """
 
-    def __init__(self, dim: int, grid: tuple[int, int, int]) -> None:
+    def __init__(
+        self, dim: int, grid: tuple[int, int, int], steps: Literal["mean", "newest"]
+    ) -> None:
         super().__init__()
-        self.grid = grid
+        self.grid, self.steps = grid, steps
         self.norm = nn.LayerNorm(dim)
         self.reduce = nn.Conv2d(dim, DECODER_WIDTH, 1)
         self.mix = nn.Conv2d(DECODER_WIDTH, DECODER_WIDTH, 3, padding=1)
@@ -92,7 +97,8 @@ class MaskDecoder(nn.Module):
         self.classify = nn.Conv2d(DECODER_WIDTH, 1, 1)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        plane = self.norm(tokens).unflatten(1, self.grid).mean(1).permute(0, 3, 1, 2)
+        steps = self.norm(tokens).unflatten(1, self.grid)
+        plane = (steps.mean(1) if self.steps == "mean" else steps[:, -1]).permute(0, 3, 1, 2)
         plane = F.gelu(self.mix(F.gelu(self.reduce(plane))))
         plane = F.interpolate(plane, scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.classify(F.gelu(self.refine(plane)))[:, 0]

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from unisurg.tasks.segments import IGNORED
 
+MOST_WEIGHT = 10.0
+
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     """Balanced weights (C,), scaled so that the smallest is 1; a class without labels weighs 0.
@@ -26,6 +28,22 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> T
     Rows whose label is `IGNORED` (padding) do not count.
     """
     return F.cross_entropy(logits, labels, weight=weights, ignore_index=IGNORED)
+
+
+def positive_weights(targets: Tensor) -> Tensor:
+    """How much a 1 weighs beside a 0, by column (C,), of targets (S, C) of 0 and 1.
+
+    The root of how many times rarer it is, in 1..`MOST_WEIGHT`: in full balance the few moments of
+    a very rare class would be all that is learned. A column without a 1 has weight 1.
+    """
+    ones = targets.sum(0)
+    rarer = (len(targets) - ones) / ones.clamp(min=1)
+    return torch.where(ones > 0, rarer.sqrt().clamp(1, MOST_WEIGHT), torch.ones_like(ones))
+
+
+def balanced_bce(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Binary cross-entropy of logits (B, C), mean over all, a 1 of column c weighing weights[c]."""
+    return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=weights)
 
 
 def bce_dice(logits: Tensor, masks: Tensor) -> Tensor:

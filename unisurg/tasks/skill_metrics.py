@@ -12,13 +12,13 @@ Gestures are scored second by second like phases, see `unisurg.tasks.phase`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
+from unisurg.tasks.base import Drawn
+
 Table = np.ndarray
-# Draws (D, V), how often each trial counts, -> the metric in every draw (D,).
-Drawn = Callable[[np.ndarray], np.ndarray]
 
 
 def tables(

@@ -14,17 +14,19 @@ weighing rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
+from unisurg.tasks.base import Drawn
 from unisurg.tasks.segments import IGNORED
 
 Table = np.ndarray
+Rows = Sequence[np.ndarray]
 # Class of each triplet (C,) by component: `i`, `v`, `t`, `iv`, `it`, `ivt`.
 Components = Mapping[str, np.ndarray]
-# Draws (D, V), how often each video counts, -> the metric in every draw (D,).
-Drawn = Callable[[np.ndarray], np.ndarray]
 BEST = (5, 10, 20)
+OF_TRIPLETS, WITHOUT_NULL = "ap_ivt_videowise", "ap_ivt_videowise_without_null"
 # Positive frames looked at together: bounds memory to this times the number of draws.
 CHUNK = 2048
 
@@ -47,13 +49,34 @@ def tables(
         ValueError: the two do not fit together, a score is not finite, or no frame is labelled.
     """
     truths, scores = _labelled(truths, scores)
-    found = {
-        f"ap_{name}_videowise": ap_videowise(truths, scores, of) for name, of in components.items()
+    found = {name: rule(truths, scores) for name, rule in _rules(components).items()}
+    # Of those at hand, as the most numerous are not counted twice.
+    return found | {WITHOUT_NULL: found[OF_TRIPLETS][:, : found[OF_TRIPLETS].shape[1] - nulls]}
+
+
+def table(
+    name: str,
+    truths: Sequence[np.ndarray],
+    scores: Sequence[np.ndarray],
+    components: Components,
+    nulls: int,
+) -> Table:
+    """One of `tables`, without the time that the others take; arguments and errors as there."""
+    if name == WITHOUT_NULL:
+        whole = table(OF_TRIPLETS, truths, scores, components, nulls)
+        return whole[:, : whole.shape[1] - nulls]
+    return _rules(components)[name](*_labelled(truths, scores))
+
+
+def _rules(components: Components) -> dict[str, Callable[[Rows, Rows], Table]]:
+    """What makes a table of truths and scores of labelled frames, by exact name."""
+    return {
+        **{f"ap_{name}_videowise": partial(ap_videowise, of=of) for name, of in components.items()},
+        **{
+            f"recall_top{best}_ivt_over_frames": partial(recall_over_frames, best=best)
+            for best in BEST
+        },
     }
-    found["ap_ivt_videowise_without_null"] = found["ap_ivt_videowise"][:, :-nulls]
-    for best in BEST:
-        found[f"recall_top{best}_ivt_over_frames"] = recall_over_frames(truths, scores, best)
-    return found
 
 
 def drawn(
@@ -71,7 +94,8 @@ def drawn(
         return lambda draws: _mean(ap_global(truths, scores, of, draws)[:, kept])
 
     found = {f"ap_{name}_global": over(of, slice(None)) for name, of in components.items()}
-    found["ap_ivt_global_without_null"] = over(components["ivt"], slice(-nulls))
+    known = slice(len(components["ivt"]) - nulls)
+    found["ap_ivt_global_without_null"] = over(components["ivt"], known)
     return found
 
 

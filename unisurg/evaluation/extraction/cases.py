@@ -1,4 +1,4 @@
-"""The cases of a probe: a video with its labelled moments, a group of clips, or a picture.
+"""The cases of a probe: a video with its moments, a trial, a group of clips, or a picture.
 
 Benchmarks tell what a data set holds; here it is put into the units that a probe is trained and
 scored on, and that statistics draw: clips of one operation or recording are no independent cases.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,15 +21,27 @@ from unisurg.benchmarks.base import (
     Benchmark,
     BenchmarkError,
     ClipCase,
+    DepthCase,
     Part,
     PictureCase,
+    SkillCase,
+    TripletCase,
     VideoCase,
 )
+from unisurg.benchmarks.findings import Findings
 from unisurg.benchmarks.kvasir import read_mask, read_picture
+from unisurg.benchmarks.media import video_facts
+from unisurg.evaluation.extraction.sequences import DepthSequence, SequenceTruth, Undistortion
+from unisurg.evaluation.store import TRIAL, pictured
+from unisurg.settings import Benchmark as Wanted
 from unisurg.settings import Settings
+from unisurg.video.omnidirectional import CameraError, Omnidirectional
 
 # What some file system does not take in a name, and the sign that stands in for it.
 _ODD = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|%]|^\.')
+# A trial is seen once a second, to be fitted as well: there are few, they are short, and skill does
+# not show at every moment. Gestures last several seconds; their annotation has thirty rows in each.
+TRIAL_EVERY_S = 1.0
 LONGEST_NAME = 180  # bytes; file systems allow 255, and an ending and a mark are added
 
 
@@ -71,15 +85,16 @@ class Picture:
         return 1
 
 
-Source = Video | Clip | Picture
+Source = Video | Clip | Picture | DepthSequence
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeCase:
     """One case: its clips are those of its `sources`, one after the other.
 
-    `case` is a name that any file system takes, unique within the benchmark. `labels` (S,) int64
-    and `moments` (S,) seconds are empty for a picture.
+    `case` is a name that any file system takes, unique within the benchmark. `labels` (S,) int64,
+    of a trial rows (S,) of `unisurg.evaluation.store.TRIAL`, and `moments` (S,) seconds are empty
+    for a picture and for a sequence with depth.
     """
 
     case: str
@@ -92,18 +107,25 @@ class ProbeCase:
         """Number of clips."""
         return sum(len(source) for source in self.sources)
 
-    def truth(self) -> np.ndarray:
-        """Labels (S,) int64 of a video or a group, mask (H, W) bool of a picture."""
+    def truth(self) -> Any:
+        """Labels (S,) of a video, a trial or a group, mask (H, W) bool of a picture.
+
+        Of a sequence with depth the maps of its S frames, read one by one.
+        """
         (first, *_) = self.sources
+        if isinstance(first, DepthSequence):
+            return SequenceTruth(first)
         return read_mask(first.mask) if isinstance(first, Picture) else self.labels
 
     def image(self) -> np.ndarray:
-        """Pixels (H, W, 3) uint8 of a picture.
+        """Pixels (H, W, 3) uint8 of a picture, or of the middle one of a sequence with depth.
 
         Raises:
             TypeError: the case is none.
         """
         (first, *_) = self.sources
+        if isinstance(first, DepthSequence):
+            return first.picture(int(pictured("depth", first.places)))
         if not isinstance(first, Picture):
             raise TypeError(f"{self.case} is no picture")
         return read_picture(first.image)
@@ -113,25 +135,32 @@ def read_cases(benchmark: Benchmark, settings: Settings) -> list[ProbeCase]:
     """Cases of the benchmark's block in the settings, in the order of the benchmark.
 
     Moments without a class are left out. A training or validation video is seen every
-    `features.fit_every_s` seconds, on a grid that starts with the video; a test video at every
-    labelled moment.
+    `features.fit_every_s` seconds, on a grid whose start is the video's own; a test video at every
+    labelled moment. A trial is seen by every camera at every second, with a gesture or without.
 
     Raises:
-        BenchmarkError: the copy cannot be used, a video has no moment with a class, or cases are of
-            a task that has no heads yet.
+        BenchmarkError: the copy or the block cannot be used, or a video has no moment with a class.
     """
     wanted = settings.benchmarks[benchmark.name]
     found = benchmark.read(wanted.root, wanted.split)
-    if not all(isinstance(case, VideoCase | ClipCase | PictureCase) for case in found):
+    if (wanted.undistort is not None) != (benchmark.task == "depth"):
         raise BenchmarkError(
             wanted.root,
-            f"{benchmark.name} is of the task {benchmark.task}, which has no heads yet",
-            "`unisurg benchmarks check` reads it; take its block out of params.yaml",
+            f"is read by benchmarks.{benchmark.name} of params.yaml, whose `undistort` is"
+            f" {'missing' if wanted.undistort is None else 'of no use'}",
+            "blocks of benchmarks of depth have it, and no others",
         )
-    videos = [case for case in found if isinstance(case, VideoCase)]
+    trials = [case for case in found if isinstance(case, SkillCase)]
+    videos = [case for case in found if isinstance(case, VideoCase | TripletCase)]
     clips = [case for case in found if isinstance(case, ClipCase)]
     pictures = [case for case in found if isinstance(case, PictureCase)]
     cases = [_video(case, settings.features.fit_every_s) for case in videos]
+    cases += [_trial(case) for case in trials]
+    cases += _sequences(
+        [case for case in found if isinstance(case, DepthCase)],
+        wanted,
+        settings.features.fit_every_s,
+    )
     return [*cases, *_groups(clips), *(_picture(case) for case in pictures)]
 
 
@@ -141,7 +170,8 @@ def spacing(cases: Iterable[ProbeCase], fit_every_s: float) -> tuple[float, floa
     Raises:
         BenchmarkError: videos are labelled at different rates.
     """
-    videos = [s for case in cases for s in case.sources if isinstance(s, Video)]
+    known = list(cases)
+    videos = [s for case in known for s in case.sources if isinstance(s, Video)]
     for video in videos:
         if video.every_s != videos[0].every_s:
             raise BenchmarkError(
@@ -152,6 +182,8 @@ def spacing(cases: Iterable[ProbeCase], fit_every_s: float) -> tuple[float, floa
     if not videos:
         return 0.0, 0.0
     every_s = float(videos[0].every_s)
+    if all(case.labels.dtype == TRIAL for case in known):
+        return every_s, every_s
     return _stride(every_s, fit_every_s) * every_s, every_s
 
 
@@ -160,22 +192,64 @@ def _stride(every_s: float, fit_every_s: float) -> int:
     return max(round(fit_every_s / every_s), 1)
 
 
-def _video(case: VideoCase, fit_every_s: float) -> ProbeCase:
+def _video(case: VideoCase | TripletCase, fit_every_s: float) -> ProbeCase:
     stride = 1 if case.split == "test" else _stride(case.every_s, fit_every_s)
-    places = np.flatnonzero(case.labels != IGNORED)
-    used = places[places % stride == 0]
-    if not len(used):
-        few = f"on a multiple of {stride * case.every_s:g} s" if len(places) else "with a class"
+    told = case.labels.reshape(len(case.labels), -1) != IGNORED
+    places = np.flatnonzero(told.any(1))
+    if not len(places):
         raise BenchmarkError(
             case.video,
-            f"the video has no moment {few}",
-            "lower features.fit_every_s"
-            if len(places)
-            else "label it, or take it out of the split",
+            "the video has no moment with a class",
+            "label it, or take it out of the split",
         )
+    used = places[places % stride == _start(case.case, places % stride)]
     moments = used * case.every_s
     source = Video(case.video, case.fps, moments, case.every_s, len(case.labels) * case.every_s)
     return ProbeCase(file_name(case.case), case.split, (source,), case.labels[used], moments)
+
+
+def _start(case: str, starts: np.ndarray) -> int:
+    """Where a video's grid starts, of the places that leave it a moment.
+
+    A video has its own: were all to start at 0, what repeats within a stride, as a pump's pulse or
+    a pan of the camera, would be met in one phase alone, and tests ask for every phase.
+    """
+    possible = np.unique(starts)
+    return int(possible[zlib.crc32(case.encode()) % len(possible)])
+
+
+def _trial(case: SkillCase) -> ProbeCase:
+    """The clips of every camera at every second of the trial."""
+    seconds = _trial_seconds(case)
+    moments = np.arange(0, seconds, TRIAL_EVERY_S)
+    rows = np.zeros((len(case.videos), len(moments)), TRIAL)
+    rows["rating"], rows["level"], rows["exercise"] = case.rating, case.level, case.task
+    rows["gesture"] = _told(case, moments)
+    rows["camera"] = np.arange(len(case.videos))[:, None]
+    sources = tuple(
+        Video(video, case.fps, moments, TRIAL_EVERY_S, seconds) for video in case.videos
+    )
+    of_clips = np.tile(moments, len(sources))
+    return ProbeCase(file_name(case.case), case.split, sources, rows.ravel(), of_clips)
+
+
+def _trial_seconds(case: SkillCase) -> float:
+    """How long a trial lasts by its gestures, or by its video where nobody transcribed it."""
+    if len(case.gestures):
+        return len(case.gestures) * case.every_s
+    (first, *_) = case.videos
+    facts = video_facts(first, Findings(first.parent))
+    if facts is None or not facts.seconds:
+        raise BenchmarkError(first, "does not tell how long it lasts", "restore the video")
+    return facts.seconds
+
+
+def _told(case: SkillCase, moments: np.ndarray) -> np.ndarray:
+    """Gesture at each moment (S,), `IGNORED` where none is told."""
+    if not len(case.gestures):
+        return np.full(len(moments), IGNORED)
+    places = np.floor(moments / case.every_s + 0.5).astype(np.int64)
+    return case.gestures[np.minimum(places, len(case.gestures) - 1)]
 
 
 def _groups(clips: Sequence[ClipCase]) -> list[ProbeCase]:
@@ -204,6 +278,40 @@ def _picture(case: PictureCase) -> ProbeCase:
     source = Picture(case.image, case.mask)
     nothing = np.zeros(0)
     return ProbeCase(file_name(case.case), case.split, (source,), nothing.astype(np.int64), nothing)
+
+
+def _sequences(cases: Sequence[DepthCase], wanted: Wanted, fit_every_s: float) -> list[ProbeCase]:
+    """Every frame of a test sequence; of others every so many, from the first on."""
+    undistortions: dict[Omnidirectional, Undistortion] = {}
+    found, nothing = [], np.zeros(0)
+    for case in cases:
+        stride = 1 if case.split == "test" else max(round(fit_every_s * wanted.fps), 1)
+        how = None
+        if wanted.undistort:
+            camera = _camera(case)
+            how = undistortions.setdefault(camera, Undistortion(camera))
+        places = np.arange(0, len(case.frames), stride)
+        source = DepthSequence(case.frames, case.depths, places, how)
+        labels = nothing.astype(np.int64)
+        found.append(ProbeCase(file_name(case.case), case.split, (source,), labels, nothing))
+    return found
+
+
+def _camera(case: DepthCase) -> Omnidirectional:
+    """The camera of a sequence, for pictures of its size."""
+    folder = case.frames[0].parent
+    try:
+        camera = Omnidirectional.of(case.camera)
+    except CameraError as error:
+        raise BenchmarkError(folder, f"its camera: {error}", "restore its parameters") from None
+    if (camera.height, camera.width) != case.size:
+        raise BenchmarkError(
+            folder,
+            f"pictures are {case.size[1]}x{case.size[0]}, the camera's"
+            f" {camera.width}x{camera.height}",
+            "get the original pictures, or set undistort: false",
+        )
+    return camera
 
 
 def file_name(name: str) -> str:

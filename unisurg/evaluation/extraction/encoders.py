@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unisurg.evaluation.store import PRETRAINED, RANDOM
+from unisurg.evaluation.store import DENSE, PRETRAINED, RANDOM
 from unisurg.models.zoo import (
     AS_STORED,
     UNTRAINED,
@@ -26,25 +26,31 @@ from unisurg.settings import Baseline, Settings
 Named = dict[str, dict[str, Encoder]]
 
 
-def compared_encoders(settings: Settings, benchmark: str, pretrained: Path) -> Named:
+def compared_encoders(
+    settings: Settings, benchmark: str, pretrained: Path, depths: tuple[int, ...] = ()
+) -> Named:
     """Encoders by name and variant: the pretrained one first, then untrained ones and baselines.
 
     All are on the GPU where there is one.
 
     Args:
         pretrained: folder or file of the pretrained encoder.
+        depths: blocks whose tokens are given side by side, of every encoder; none: what it gives
+            in the end.
 
     Raises:
         CheckpointError, EncoderError: weights cannot be had or read, or do not fit the benchmark.
     """
     count = settings.features.random_encoders
     ours = load_pretrained(pretrained)
-    named: Named = {PRETRAINED: {PRETRAINED: ClipEncoder(ours)}}
+    named: Named = {PRETRAINED: {PRETRAINED: ClipEncoder(ours, depths)}}
     if count:
-        named[RANDOM] = {f"{RANDOM}-{s}": ClipEncoder(untrained(ours, s)) for s in range(count)}
+        named[RANDOM] = {
+            f"{RANDOM}-{s}": ClipEncoder(untrained(ours, s), depths) for s in range(count)
+        }
     for name, baseline in settings.baselines.items():
         if benchmark in baseline.benchmarks:
-            named[name] = _variants(name, baseline, max(count, 1))
+            named[name] = _variants(name, baseline, max(count, 1), depths)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         name: {variant: encoder.to(device) for variant, encoder in variants.items()}
@@ -52,7 +58,15 @@ def compared_encoders(settings: Settings, benchmark: str, pretrained: Path) -> N
     }
 
 
-def _variants(name: str, baseline: Baseline, seeds: int) -> dict[str, Encoder]:
+def depths_of(settings: Settings, task: str) -> tuple[int, ...]:
+    """Blocks whose tokens the heads of a family see; empty: what the encoder gives in the end."""
+    wanted = settings.features.depths
+    return () if wanted == "last" or task not in DENSE else wanted
+
+
+def _variants(
+    name: str, baseline: Baseline, seeds: int, depths: tuple[int, ...]
+) -> dict[str, Encoder]:
     where = f"baselines.{name}"
     try:
         if baseline.timm is None:
@@ -61,7 +75,12 @@ def _variants(name: str, baseline: Baseline, seeds: int) -> dict[str, Encoder]:
                     f"weights {baseline.weights!r}: a folder or a file has its own, write"
                     f" {AS_STORED}; an image model of timm is written timm:NAME"
                 )
-            return {name: ClipEncoder(load_pretrained(Path(baseline.model)))}
+            return {name: ClipEncoder(load_pretrained(Path(baseline.model)), depths)}
+        if depths:
+            raise EncoderError(
+                f"{baseline.model} gives its last tokens alone; take it out where decoders see"
+                " several blocks, or set features.depths: last"
+            )
         if baseline.weights != UNTRAINED:
             return {name: timm_encoder(baseline.timm, baseline.weights, seed=0)}
         return {f"{name}-{s}": timm_encoder(baseline.timm, UNTRAINED, s) for s in range(seeds)}

@@ -27,7 +27,7 @@ from unisurg.evaluation import store
 from unisurg.evaluation.extraction import cache
 from unisurg.evaluation.extraction.cases import ProbeCase, Source, Video, read_cases, spacing
 from unisurg.evaluation.extraction.clips import Chunk, chunks, merged
-from unisurg.evaluation.extraction.encoders import compared_encoders, time_code
+from unisurg.evaluation.extraction.encoders import compared_encoders, depths_of, time_code
 from unisurg.evaluation.extraction.frames import Footage
 from unisurg.evaluation.extraction.windows import (
     Overlapping,
@@ -42,6 +42,8 @@ from unisurg.settings import Protocol, Settings
 
 # Raised when the same settings come to mean other features, so that old caches are not read.
 RULES = 1
+# Units whose clips end at moments of a recording, rather than hold all of it.
+TIMED = ("video", "trial", "sequence")
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Extraction:
 
     @property
     def grid(self) -> int:
-        """Pictures keep all tokens, for the mask decoder."""
-        return 0 if self.benchmark.unit == "picture" else self.settings.features.grid
+        """A decoder of maps needs all tokens."""
+        return 0 if self.benchmark.task in store.DENSE else self.settings.features.grid
 
     @functools.cached_property
     def tubelets(self) -> list[int]:
@@ -155,7 +157,7 @@ def extract(
     wanted = settings.benchmarks[name]
     benchmark = find(name, wanted.root)
     cases = read_cases(benchmark, settings)
-    named = compared_encoders(settings, name, encoder)
+    named = compared_encoders(settings, name, encoder, depths_of(settings, benchmark.task))
     encoders = {variant: e for variants in named.values() for variant, e in variants.items()}
     patch = encoders[store.PRETRAINED].tubelet[1]
     footage = Footage(wanted, settings.curate, scratch, patch)
@@ -215,7 +217,7 @@ def _index(
         fps=wanted.fps,
         protocol=job.protocol,
         window=features.window,
-        lookahead_s=lookahead_s(job.protocol, *ahead) if benchmark.unit == "video" else 0.0,
+        lookahead_s=lookahead_s(job.protocol, *ahead) if benchmark.unit in TIMED else 0.0,
         every_s=every_s,
         test_every_s=test_every_s,
         encoders=encoders,
@@ -239,15 +241,20 @@ def _extract_cases(job: Extraction, cases: Sequence[ProbeCase], output: Path) ->
         for variant, path in entry.cached.items():
             tokens = store.tokens_path(output, variant, entry.case.case)
             cache.link(path, tokens, store.windows_path(output, variant, entry.case.case))
-        store.write_truth(output, entry.case.case, **_truth(job, entry.case))
+        _write_truth(job, entry.case, output)
     return encoded
 
 
-def _truth(job: Extraction, case: ProbeCase) -> dict[str, np.ndarray]:
-    if job.benchmark.unit != "picture":
-        return {"labels": case.labels, "moments": case.moments}
+def _write_truth(job: Extraction, case: ProbeCase, output: Path) -> None:
+    if job.benchmark.task not in store.DENSE:
+        store.write_truth(output, case.case, labels=case.labels, moments=case.moments)
+        return
     image = {"image": case.image()} if case.split == "test" else {}
-    return {"mask": case.truth(), **image}
+    if job.benchmark.task == "segmentation":
+        image = {"mask": case.truth(), **image}
+    else:
+        store.write_depths(output, case.case, case.truth())
+    store.write_truth(output, case.case, **image)
 
 
 def _encode(job: Extraction, case: ProbeCase, missing: Mapping[str, Path]) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +21,8 @@ from PIL import Image
 from unisurg.benchmarks.base import LABEL_TOLERANCE_S, BenchmarkError
 from unisurg.benchmarks.kvasir import read_picture
 from unisurg.benchmarks.media import pictures
-from unisurg.evaluation.extraction.cases import Picture, ProbeCase, Source, Video
+from unisurg.evaluation.extraction.cases import Clip, Picture, ProbeCase, Source, Video
+from unisurg.evaluation.extraction.sequences import DepthSequence
 from unisurg.progress import track
 from unisurg.settings import Benchmark as Wanted
 from unisurg.settings import Curate
@@ -85,6 +87,26 @@ class PictureFrames:
         """Nothing is held."""
 
 
+class SequenceFrames:
+    """The pictures of a sequence with depth, one a second, whose aspect is kept."""
+
+    rate = 1.0
+
+    def __init__(self, source: DepthSequence, size_px: int, multiple: int) -> None:
+        self._source = source
+        height, width = source.picture(0).shape[:2]
+        self.size = whole_frame(height, width, size_px, multiple)
+
+    def __len__(self) -> int:
+        return len(self._source.frames)
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        return np.stack([resize(self._source.picture(int(i)), self.size) for i in indices])
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class Footage:
     """Opens the sources of one benchmark; what it normalises is kept below `scratch`/video.
 
@@ -99,10 +121,16 @@ class Footage:
         self._digests: dict[Path, str] = {}
 
     def digest(self, source: Source) -> str:
-        """SHA-256 over the bytes of a file, or over names and bytes of a folder's pictures."""
-        path = source.image if isinstance(source, Picture) else source.video
+        """SHA-256 over the bytes of a file, or over names and bytes of a folder's pictures.
+
+        Of a sequence with depth over the bytes of its frames and how they are undistorted.
+        """
+        path = _path(source)
         if path not in self._digests:
-            self._digests[path] = sha256(path)
+            if isinstance(source, DepthSequence):
+                self._digests[path] = _sequence_digest(source)
+            else:
+                self._digests[path] = sha256(path)
         return self._digests[path]
 
     def case_digest(self, case: ProbeCase) -> str:
@@ -113,6 +141,8 @@ class Footage:
             if isinstance(source, Video):
                 digest.update(f"{self.rate(source)} {source.fps} {source.labelled_s}".encode())
                 digest.update(source.moments.astype("<f8").tobytes())
+            elif isinstance(source, DepthSequence):
+                digest.update(source.places.astype("<i8").tobytes())
             elif not isinstance(source, Picture):
                 digest.update(f"{source.start_s} {source.end_s}".encode())
         return digest.hexdigest()
@@ -128,9 +158,9 @@ class Footage:
         Raises:
             BenchmarkError: naming the first video that cannot be read.
         """
-        missing: dict[Path, Source] = {}
+        missing: dict[Path, Video | Clip] = {}
         for source in (source for case in cases for source in case.sources):
-            if not isinstance(source, Picture) and not self._place(source).exists():
+            if isinstance(source, Video | Clip) and not self._place(source).exists():
                 # Several clips of one file, or equal files, are one video.
                 missing.setdefault(self._place(source), source)
         with ThreadPoolExecutor(self._curate.workers) as pool:
@@ -151,13 +181,15 @@ class Footage:
         """
         if isinstance(source, Picture):
             return PictureFrames(source.image, self.wanted.size_px)
+        if isinstance(source, DepthSequence):
+            return SequenceFrames(source, self.wanted.size_px, self.multiple)
         clip = self._normalised(source)
         frames = VideoFrames(clip, self.rate(source), self.wanted.size_px, self.multiple)
         if isinstance(source, Video):
             _check_length(source, len(frames) / frames.rate)
         return frames
 
-    def _place(self, source: Source) -> Path:
+    def _place(self, source: Video | Clip) -> Path:
         curate = self._curate
         key = f"{self.digest(source)}-{self.rate(source):g}fps"
         if isinstance(source, Video) and source.video.is_dir():
@@ -166,12 +198,11 @@ class Footage:
             self._scratch / "video" / f"{key}-{curate.short_side_px}px-crf{curate.quality_crf}.mp4"
         )
 
-    def _normalised(self, source: Source) -> Path:
+    def _normalised(self, source: Video | Clip) -> Path:
         from unisurg.corpus.child import ChildFailed, Limits
         from unisurg.corpus.facts import Unusable
         from unisurg.corpus.normalise import normalise_pictures, normalise_video
 
-        assert not isinstance(source, Picture)
         clip, curate, raw = self._place(source), self._curate, source.video
         if clip.exists():
             return clip
@@ -213,6 +244,22 @@ def resize(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return frame
     height, width = size
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _path(source: Source) -> Path:
+    """The file or folder by which a source is known: of a sequence its first frame."""
+    if isinstance(source, DepthSequence):
+        return source.frames[0]
+    return source.image if isinstance(source, Picture) else source.video
+
+
+def _sequence_digest(source: DepthSequence) -> str:
+    """SHA-256 of all that the pixels of a sequence come from."""
+    how = source.undistortion
+    digest = hashlib.sha256(repr(None if how is None else asdict(how.camera)).encode())
+    for frame in source.frames:
+        digest.update(sha256(frame).encode())
+    return digest.hexdigest()
 
 
 def sha256(path: Path) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 
 from unisurg.benchmarks.base import BenchmarkError
 from unisurg.evaluation.extraction.cases import Clip, Picture, Source, Video
+from unisurg.evaluation.extraction.sequences import DepthSequence
 from unisurg.settings import Benchmark as Wanted
 from unisurg.settings import Protocol, WindowKind
 from unisurg.video.sampling import TOLERANCE, causal_windows, centred_windows, spread_window
@@ -37,6 +38,8 @@ def clip_windows(
         return make(source.moments, wanted.frames, wanted.fps, rate, n_frames)
     if isinstance(source, Picture):
         return np.zeros((1, wanted.frames), np.int64)
+    if isinstance(source, DepthSequence):  # neighbours, at whatever rate they were filmed
+        return _WINDOWS[window](source.places.astype(float), wanted.frames, 1.0, 1.0, n_frames)
     first, count = _stretch(source, rate, n_frames)
     return spread_window(first, count, wanted.frames)[None]
 

@@ -24,7 +24,9 @@ from unisurg.benchmarks.base import Benchmark, Part
 from unisurg.evaluation import statistics
 from unisurg.evaluation.extraction.cases import read_cases, spacing
 from unisurg.evaluation.extraction.clips import CaseClips
+from unisurg.evaluation.extraction.encoders import depths_of
 from unisurg.evaluation.extraction.frames import Footage
+from unisurg.evaluation.extraction.sequences import SequenceTruth
 from unisurg.evaluation.finetuning import unfinished
 from unisurg.evaluation.finetuning.pixels import ClipCache, PixelCase, Pixels
 from unisurg.evaluation.finetuning.tuned import (
@@ -93,7 +95,8 @@ class Job:
             raise EncoderError(
                 f"{error}: change frames or size_px of benchmark {self.benchmark.name}"
             ) from None
-        network = Network(tunable(start, self.settings.finetune), self.task, grid, seed)
+        depths = depths_of(self.settings, self.benchmark.task)
+        network = Network(tunable(start, self.settings.finetune), self.task, grid, seed, depths)
         return network.to(_device())
 
     def tell(self, trial: Trial, row: Row, what: str) -> None:
@@ -226,9 +229,10 @@ def _read(
     seen = hashlib.sha256()
     for case in cases:
         if case.split != "test":
-            truth = np.ascontiguousarray(case.truth())
             seen.update(f"{case.case} {case.split} {footage.case_digest(case)}\n".encode())
-            seen.update(truth.tobytes())
+            truth = case.truth()
+            for part in truth if isinstance(truth, SequenceTruth) else [truth]:
+                seen.update(np.ascontiguousarray(part).tobytes())
     window = settings.features.window
     return tuple(PixelCase(c, CaseClips(c, footage, window)) for c in cases), seen.hexdigest()
 
@@ -241,6 +245,7 @@ def _decided_by(
         "finetune": settings.finetune.model_dump(mode="json", exclude={"benchmarks"}),
         "benchmark": settings.benchmarks[name].model_dump(mode="json", exclude={"root"}),
         "window": settings.features.window,
+        "depths": settings.features.depths,
         "head": [settings.probe.depth, settings.probe.heads],
         "video": [settings.curate.short_side_px, settings.curate.quality_crf],
         "encoder": [encoder_digest(encoder), encoder.size.heads, encoder.rotary],
@@ -257,6 +262,7 @@ def _task(benchmark: Benchmark, settings: Settings, cases: Sequence[PixelCase]) 
         classes=len(benchmark.classes),
         size_px=settings.benchmarks[benchmark.name].size_px,
         labels_every_s=every_s,
+        names=benchmark.classes,
     )
     return make_task(facts, settings.probe)
 

@@ -54,8 +54,11 @@ def facts_of(
     wanted, seeds = settings.benchmarks[benchmark.name], settings.finetune.seeds
     parts = {part: [case for case in cases if case.facts.split == part] for part in PARTS}
     truths = [case.facts.truth() for case in parts["test"]]
-    tables = {trial: task.tables(truths, found) for trial, found in predictions.items()}
     draws = statistics.draw_cases(len(truths), settings.probe.bootstrap, settings.seed)
+    tables = {
+        trial: statistics.measured(task, truths, found, draws)
+        for trial, found in predictions.items()
+    }
 
     def by_seed(encoder: str) -> dict[str, list[Table]]:
         metrics = tables[encoder, seeds[0]]
@@ -68,6 +71,7 @@ def facts_of(
         "split": wanted.split,
         "cases": {part: len(found) for part, found in parts.items()},
         "clips": {part: sum(len(case.clips) for case in found) for part, found in parts.items()},
+        **benchmark.overlaps_in([case.facts.case for case in parts["test"]]),
         "unit": benchmark.unit,
         "main": benchmark.main,
         "frames": wanted.frames,

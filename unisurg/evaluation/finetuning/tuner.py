@@ -38,14 +38,22 @@ class Network(nn.Module):
     """Clips in, logits out: the encoder in `encoder`, the head of the task in `head`."""
 
     def __init__(
-        self, encoder: VisionTransformer, task: Task, grid: tuple[int, int, int], seed: int
+        self,
+        encoder: VisionTransformer,
+        task: Task,
+        grid: tuple[int, int, int],
+        seed: int,
+        depths: tuple[int, ...] = (),
     ) -> None:
-        """`grid` (t, h, w) of the tokens; `seed` draws the head, the global state stays."""
+        """`grid` (t, h, w) of the tokens; `seed` draws the head, the global state stays.
+
+        The head sees the tokens after the blocks `depths` side by side; none: the encoder's last.
+        """
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.depths = encoder, depths
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.head = task.head(encoder.embed_dim, grid)
+            self.head = task.head(encoder.embed_dim * max(len(depths), 1), grid)
 
     def forward(self, clips: Sequence[Clip]) -> Tensor:
         """Logits (B, ...) float32 of clips (T, H, W, 3) uint8, whose sizes may differ."""
@@ -53,10 +61,15 @@ class Network(nn.Module):
         logits: list[Tensor | None] = [None] * len(clips)
         for places in _by_shape(clips):
             pixels = torch.from_numpy(np.stack([clips[i] for i in places])).to(device)
-            found = self.head(self.encoder(to_input(pixels))).float()
+            found = self.head(self._tokens(to_input(pixels))).float()
             for place, row in zip(places, found, strict=True):
                 logits[place] = row
         return torch.stack([row for row in logits if row is not None])
+
+    def _tokens(self, clips: Tensor) -> Tensor:
+        if not self.depths:
+            return self.encoder(clips)
+        return torch.cat(self.encoder.features(clips, self.depths), dim=-1)
 
 
 def tunable(encoder: VisionTransformer, settings: Finetune) -> VisionTransformer:

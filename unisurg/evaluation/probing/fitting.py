@@ -36,6 +36,11 @@ def trained_grid(probe: Probe, grid: Grid) -> list[Hyper]:
     return list(itertools.starmap(Hyper, itertools.product(views, probe.lr, probe.weight_decay)))
 
 
+def epochs_of(family: str, probe: Probe) -> int:
+    """How long heads of a family of tasks are trained."""
+    return int(getattr(probe.epochs, family))
+
+
 @dataclass(frozen=True)
 class Votes:
     """One point of the grid of a k-NN head."""
@@ -167,7 +172,7 @@ def fit_clips(
     """Train heads over single clips for as long as the task's family is trained, see `fit`."""
     wanted = task.targets(known.truths)
     loss = task.loss(wanted.to(device_of()))
-    plan = Plan(int(getattr(probe.epochs, task.family)), probe.batch, probe.halving)
+    plan = Plan(epochs_of(task.family, probe), probe.batch, probe.halving)
     return fit(ClipSource(inputs, wanted), loss, runners, plan, seed, on_epoch, judge)
 
 

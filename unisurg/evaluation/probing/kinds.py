@@ -11,11 +11,10 @@ from unisurg.evaluation.probing.knn import NeighbourHeads
 from unisurg.evaluation.probing.linear import LinearHeads
 from unisurg.evaluation.probing.samples import Samples
 from unisurg.evaluation.probing.temporal import TemporalHeads
+from unisurg.evaluation.probing.trial import TrialHeads
 from unisurg.evaluation.store import Index
 from unisurg.settings import Probe
 from unisurg.tasks.base import Task
-
-DECODER = "decoder"
 
 
 class KindError(ValueError):
@@ -70,25 +69,48 @@ def _temporal(task: Any, index: Index, probe: Probe) -> Kind:
     return TemporalHeads("temporal", task, probe, index.every_s, index.test_every_s)
 
 
+def _trial(task: Any, index: Index, probe: Probe) -> Kind:
+    return TrialHeads("trial", task, probe)
+
+
+def _decoder(task: Any, index: Index, probe: Probe) -> Kind:
+    return TokenHeads("decoder", task, probe)
+
+
+def _triplet(task: Any, index: Index, probe: Probe) -> Kind:
+    return TokenHeads("triplet", task, probe)
+
+
+def _plain(task: Any, index: Index, probe: Probe) -> Kind:
+    return TokenHeads("plain", task.plain, probe)
+
+
 CLIPS: Mapping[str, Builder] = {"attentive": _attentive, "linear": _linear, "knn": _knn}
 KINDS: Mapping[str, Mapping[str, Builder]] = {
     "phase": {**CLIPS, "temporal": _temporal},
     "action": CLIPS,
+}
+# What a family has whatever is asked for; the first gives its main result.
+OWN: Mapping[str, tuple[Builder, ...]] = {
+    "segmentation": (_decoder,),
+    "depth": (_decoder,),
+    "skill": (_trial,),
+    "triplet": (_triplet, _plain),
 }
 
 
 def kinds_of(task: Task, index: Index, probe: Probe) -> list[Kind]:
     """The kinds of `probe.kinds` that the task's family has; the first gives the main result.
 
-    Segmentation has its decoder alone, whatever is asked for.
+    Pictures have their decoder alone, whatever is asked for. Skill has its trial head,
+    triplets theirs and, to hold it against, one with a logit per triplet and no parts.
 
     Raises:
         KindError: the family has none of them.
     """
-    if task.family not in KINDS:
-        return [TokenHeads(DECODER, task, probe)]
-    builders = KINDS[task.family]
-    found = [builders[name](task, index, probe) for name in probe.kinds if name in builders]
+    builders = KINDS.get(task.family, {})
+    found = [build(task, index, probe) for build in OWN.get(task.family, ())]
+    found += [builders[name](task, index, probe) for name in probe.kinds if name in builders]
     if not found:
         raise KindError(
             f"probe.kinds: {index.benchmark} is of family {task.family}, which has no"

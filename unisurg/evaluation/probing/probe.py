@@ -6,14 +6,15 @@ Every kind of head, on every encoder, with every seed and share of the training 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from unisurg.evaluation import store
+from unisurg.evaluation import statistics, store
 from unisurg.evaluation.predictions import write_predictions
 from unisurg.evaluation.probing.choosing import Chosen, choose
 from unisurg.evaluation.probing.fitting import OnMetrics
@@ -59,11 +60,33 @@ def run(
     runs = runs_of(data.index, probe, [kind.name for kind in kinds])
     chosen = choose_all(task, data, kinds, runs, on_metrics)
     # Every choice is made: only now are the test cases opened.
+    test = data.cases("test")
+    predictions = predict_all(task, test, chosen, smoothing_s(data.index, settings))
+    return conclude(task, data, predictions, chosen, settings, metrics_path, output)
+
+
+def conclude(
+    task: Task,
+    data: Store,
+    predictions: Predictions,
+    chosen: Mapping[Run, Chosen],
+    settings: Settings,
+    metrics_path: Path,
+    output: Path,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Measure the predictions of all test cases, and write what `run` writes.
+
+    Args:
+        more: facts that are written beside those of a probe.
+    """
     cases = data.cases("test")
-    predictions = predict_all(task, cases, chosen, smoothing_s(data.index, settings))
     truths = [case.truth() for case in cases]
-    tables = {run: task.tables(truths, found) for run, found in predictions.items()}
-    found = results(data, settings, tables, chosen)
+    draws = statistics.draw_cases(len(cases), settings.probe.bootstrap, settings.seed)
+    tables = {
+        run: statistics.measured(task, truths, found, draws) for run, found in predictions.items()
+    }
+    found = results(data, tables, chosen, draws) | dict(more)
     write_results(metrics_path, found)
     write_predictions(
         output / "predictions.npz",
@@ -81,7 +104,12 @@ def run(
 def task_of(index: Index, settings: Settings) -> Task:
     """The task that the stored features belong to."""
     facts = Facts(
-        index.task, index.benchmark, len(index.classes), index.size_px, index.test_every_s
+        index.task,
+        index.benchmark,
+        len(index.classes),
+        index.size_px,
+        index.test_every_s,
+        index.classes,
     )
     return make_task(facts, settings.probe)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from unisurg.benchmarks import REGISTRY
 from unisurg.benchmarks.base import PARTS
 from unisurg.evaluation import statistics
 from unisurg.evaluation.probing.choosing import Chosen
@@ -24,7 +25,6 @@ from unisurg.evaluation.probing.runs import WHOLE, Run
 from unisurg.evaluation.probing.subsets import subset_size
 from unisurg.evaluation.statistics import Estimate
 from unisurg.evaluation.store import PRETRAINED, RANDOM, Store, StoredCase
-from unisurg.settings import Settings
 
 Tables = dict[str, np.ndarray]
 
@@ -68,14 +68,10 @@ class Outcome:
 
 
 def results(
-    data: Store,
-    settings: Settings,
-    tables: Mapping[Run, Tables],
-    chosen: Mapping[Run, Chosen],
+    data: Store, tables: Mapping[Run, Tables], chosen: Mapping[Run, Chosen], draws: np.ndarray
 ) -> dict[str, Any]:
-    """The content of metrics/NAME.json."""
+    """The content of metrics/NAME.json; `draws` (D, V) of test cases are those of the tables."""
     index, cases = data.index, {part: data.cases(part) for part in PARTS}
-    draws = statistics.draw_cases(len(cases["test"]), settings.probe.bootstrap, settings.seed)
     outcome = Outcome(tables, chosen, draws)
     main, *others = outcome.kinds
     found: dict[str, Any] = {
@@ -84,6 +80,7 @@ def results(
         "split": index.split,
         "cases": {part: len(cases[part]) for part in PARTS},
         "clips": {part: sum(map(_clips, cases[part])) for part in PARTS},
+        **_overlaps(index.benchmark, [case.case for case in cases["test"]]),
         "unit": index.unit,
         "protocol": index.protocol,
         "window": index.window,
@@ -98,6 +95,11 @@ def results(
     fitted = len(cases["train"]) + (len(cases["val"]) if index.refit else 0)
     curve = _label_efficiency(outcome, index.main, fitted)
     return {**found, "label_efficiency": curve} if len(curve) > 1 else found
+
+
+def _overlaps(benchmark: str, test: Sequence[str]) -> dict[str, list[str]]:
+    """Test cases that another data set trains on, by the name under which that is reported."""
+    return REGISTRY[benchmark].overlaps_in(test) if benchmark in REGISTRY else {}
 
 
 def write_results(path: Path, found: Mapping[str, Any]) -> None:

@@ -6,18 +6,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from unisurg.evaluation.published import Published, published
-from unisurg.evaluation.reported import LOWER_IS_BETTER, Choices, Results
+from unisurg.evaluation.reported import Choices, Results, lower_is_better
 from unisurg.report.blocks import Block, Fold, Table, Text
 from unisurg.report.inputs import Inputs
+from unisurg.report.sections.components import component_table, overlap_of
 from unisurg.report.wording import head_title, interval, protocol_of, title_of
 
-PLAIN_METRICS = ("Accuracy", "F1", "Jaccard", "mean Dice", "mean IoU")
+PLAIN_METRICS = (
+    *("Accuracy", "F1", "Jaccard", "mean Dice", "mean IoU"),
+    *("AP_I", "AP_V", "AP_T", "AP_IV", "AP_IT", "AP_IVT"),
+)
 MOST_MODELS = 8
 
 
 def fold(benchmark: str, inputs: Inputs) -> Fold:
     found = inputs.metrics[benchmark]
     blocks: list[Block] = [Text(protocol_of(found)), _metrics(found, title_of(benchmark, inputs))]
+    if found.task == "triplet":
+        blocks.append(component_table(found))
+    if overlap := overlap_of(found):
+        blocks.append(Text(overlap, "note"))
     if len(found.heads) > 1:
         blocks.append(_heads(found))
     if found.baselines:
@@ -30,10 +38,10 @@ def _metrics(found: Results, title: str) -> Table:
     names = [found.main, *(name for name in found.pretrained if name != found.main)]
     rows = [
         [
-            f"{name} (lower is better)" if name in LOWER_IS_BETTER else name,
-            interval(found.pretrained[name]),
-            interval(found.random.get(name)),
-            interval(found.difference.get(name), signed=True),
+            f"{name} (lower is better)" if lower_is_better(name) else name,
+            interval(found.pretrained[name], metric=name),
+            interval(found.random.get(name), metric=name),
+            interval(found.difference.get(name), signed=True, metric=name),
         ]
         for name in names
     ]
@@ -44,7 +52,8 @@ def _metrics(found: Results, title: str) -> Table:
     )
     caption = (
         f"{title}, split “{found.split}”, {head_title(found.kind)}: {counts} {found.unit}s."
-        f" In %, mean over seeds, with the 95 % bootstrap interval over test {found.unit}s."
+        " In %, or in the unit that a name says, mean over seeds, with the 95 % bootstrap interval"
+        f" over test {found.unit}s."
     )
     head = ["metric, by its exact rule", "pretrained", "random weights", "difference"]
     return Table(head, rows, caption, frozenset({1, 2, 3}), frozenset({0}))

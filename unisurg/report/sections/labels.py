@@ -9,6 +9,7 @@ from unisurg.report.drawing import as_vector
 from unisurg.report.efficiency import curve_of
 from unisurg.report.inputs import Inputs
 from unisurg.report.learning import learning_figure
+from unisurg.report.sections.absence import absent
 from unisurg.report.wording import interval, title_of
 
 
@@ -55,9 +56,10 @@ def fewer(inputs: Inputs) -> Section:
 def tuning(inputs: Inputs) -> Section:
     """The whole encoder trained, against a head on frozen features."""
     blocks: list[Block] = [
-        missing(tuned_path(b), f"finetune@{b}")
+        block
         for b in inputs.settings.finetune.benchmarks
         if b not in inputs.tuned
+        for block in absent(tuned_path(b), (f"finetune@{b}",), inputs)
     ]
     if inputs.tuned:
         rows = [row for benchmark in inputs.tuned for row in _rows(benchmark, inputs)]

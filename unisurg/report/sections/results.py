@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from unisurg.evaluation.published import published
 from unisurg.evaluation.reported import metrics_path
-from unisurg.report.blocks import Block, Picture, Section, Table, Text, missing
+from unisurg.report.blocks import Block, Picture, Section, Table, Text
 from unisurg.report.drawing import as_vector
 from unisurg.report.effect import Effect, effect_figure, effects_of
-from unisurg.report.inputs import Inputs
+from unisurg.report.inputs import Inputs, stages_of
 from unisurg.report.sections import details
+from unisurg.report.sections.absence import absent
+from unisurg.report.sections.components import overlap_in_brief
 from unisurg.report.wording import head_title, interval, title_of, warning_of
 
 OURS = "UniSurg"  # how the published models of this name begin
@@ -38,7 +40,7 @@ def section(inputs: Inputs) -> Section:
         if benchmark in inputs.metrics:
             blocks.append(details.fold(benchmark, inputs))
         else:
-            blocks.append(missing(metrics_path(benchmark), f"probe@{benchmark}"))
+            blocks += absent(metrics_path(benchmark), stages_of(benchmark), inputs)
     return Section("results", "Results", blocks)
 
 
@@ -66,11 +68,12 @@ def _overview(inputs: Inputs) -> Table:
     for benchmark in inputs.settings.benchmarks:
         title, found = title_of(benchmark, inputs), inputs.metrics.get(benchmark)
         if found is None:
-            rows.append([title, "not here yet", "–", "–", "–", _printed(benchmark)])
+            why = "FAILED" if inputs.failed.keys() & stages_of(benchmark) else "not here yet"
+            rows.append([title, why, "–", "–", "–", _printed(benchmark)])
         else:
             rows.append(
                 [
-                    f"{title}, split “{found.split}”",
+                    f"{title}, split “{found.split}”{overlap_in_brief(found)}",
                     found.main,
                     interval(found.pretrained[found.main]),
                     interval(found.random.get(found.main)),

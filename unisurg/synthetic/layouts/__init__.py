@@ -13,9 +13,12 @@ from unisurg.settings import Theatre
 from unisurg.synthetic.layouts.atlas import ATLAS
 from unisurg.synthetic.layouts.autolaparo import AUTOLAPARO
 from unisurg.synthetic.layouts.avos import AVOS
+from unisurg.synthetic.layouts.c3vd import C3VD
 from unisurg.synthetic.layouts.cholec80 import CHOLEC80
+from unisurg.synthetic.layouts.cholect50 import CHOLECT50
 from unisurg.synthetic.layouts.corpus import CORPUS
 from unisurg.synthetic.layouts.egosurgery import EGOSURGERY
+from unisurg.synthetic.layouts.jigsaws import JIGSAWS
 from unisurg.synthetic.layouts.jobs import Layout, TheatreError, run_jobs
 from unisurg.synthetic.layouts.m2cai16 import M2CAI16
 from unisurg.synthetic.layouts.ophnet import OPHNET
@@ -44,9 +47,12 @@ LAYOUTS: dict[str, Layout] = {
         SURGICALACTIONS160,
         AVOS,
         POLYPDIAG,
+        CHOLECT50,
+        JIGSAWS,
+        C3VD,
     )
 }
-ALIASES = {"kvasir": "polyps"}
+ALIASES = dict.fromkeys(("kvasir", "clinicdb", "cvc300", "colondb", "etis"), "polyps")
 
 
 def write(root: Path, settings: Theatre, seed: int, names: Sequence[str] = ()) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unisurg.synthetic.layouts.workflow import film_at
-from unisurg.synthetic.operation import Operation, States
+from unisurg.synthetic.operation import Operation, Skill, States
 from unisurg.synthetic.scripts import in_turn
 
 PACE = 4
@@ -26,14 +26,20 @@ def draw_frames(rng: np.random.Generator, usual: int) -> int:
 
 
 def rehearse(
-    world: str, seed: int, motifs: Sequence[int], frames: Sequence[int], fps: int
+    world: str,
+    seed: int,
+    motifs: Sequence[int],
+    frames: Sequence[int],
+    fps: int,
+    skill: Skill | None = None,
+    pace: int = PACE,
 ) -> tuple[Operation, list[int]]:
     """An operation of one motif for each clip, `frames` long, and where the clips begin, in ms."""
-    lengths = [count * 1000 * PACE // fps + 1 for count in frames]
+    lengths = [count * 1000 * pace // fps + 1 for count in frames]
     starts = LEAD_MS + np.concatenate([[0], np.cumsum(lengths)[:-1]])
     seconds = -(-(2 * LEAD_MS + sum(lengths)) // 1000)
     script = in_turn(motifs, lengths, LEAD_MS)
-    return Operation(world, seed, seconds, script=script), [int(start) for start in starts]
+    return Operation(world, seed, seconds, skill, script), [int(start) for start in starts]
 
 
 def cut(

@@ -27,6 +27,9 @@ FAMILIES = (
     "surgicalactions160",
     "avos",
     "polypdiag",
+    "cholect50",
+    "jigsaws",
+    "c3vd",
 )
 
 

@@ -63,12 +63,16 @@ def film(path: Path, operation: Operation, fps: int, side: int) -> States:
 
 def film_at(path: Path, operation: Operation, times_ms: np.ndarray, fps: int, side: int) -> States:
     """Write the operation at these times as the frames of a video of `fps` frames per second."""
-    renderer = Renderer(operation, side, side)
     states = operation.at(times_ms)
-    pictures = (renderer.rgb(states[i]) for i in range(len(states)))
-    frames = frame_times(len(states), (fps, 1))
-    write_video(path, pictures, frames, Encoding(".mp4", "libx264", Fraction(fps), CRF))
+    shoot(path, operation, states, side, Encoding(".mp4", "libx264", Fraction(fps), CRF))
     return states
+
+
+def shoot(path: Path, operation: Operation, states: States, side: int, encoding: Encoding) -> None:
+    """Write these states of the operation as the frames of a video."""
+    renderer = Renderer(operation, side, side)
+    pictures = (renderer.rgb(states[i]) for i in range(len(states)))
+    write_video(path, pictures, frame_times(len(states), (int(encoding.rate), 1)), encoding)
 
 
 def photograph(paths: Sequence[Path], operation: Operation, side: int) -> States:

@@ -1,0 +1,55 @@
+"""Triplets by what they are made of: which parts are told, and which are not."""
+
+from __future__ import annotations
+
+from unisurg.evaluation.reported import Results
+from unisurg.report.blocks import Table
+from unisurg.report.wording import head_title, interval
+
+COMPONENTS = {
+    "i": "instrument",
+    "v": "verb",
+    "t": "target",
+    "iv": "instrument and verb",
+    "it": "instrument and target",
+    "ivt": "triplet",
+}
+
+
+def component_table(found: Results) -> Table:
+    """Average precision by component: each kind of head, and the main one on random weights."""
+    rows = []
+    for name, title in COMPONENTS.items():
+        metric = f"ap_{name}_videowise"
+        of_heads = [interval(head.pretrained.get(metric)) for head in found.heads.values()]
+        random = [interval(found.random.get(metric))] if found.random else []
+        rows.append([title, *of_heads, *random])
+    heads = [head_title(kind) for kind in found.heads]
+    head = ["told apart", *heads, *(["the first, random weights"] if found.random else [])]
+    caption = (
+        "Average precision per video and class, mean over videos, then over classes, in %, with the"
+        " 95 % bootstrap interval over test videos. The score of a part is the highest of its"
+        " triplets’."
+    )
+    return Table(head, rows, caption, frozenset(range(1, len(head))))
+
+
+def overlap_in_brief(found: Results) -> str:
+    """What a line of the overview has to say of test videos that Cholec80 trains on, if any."""
+    seen = found.cholec80_train_in_test
+    if not seen:
+        return ""
+    return f" (Cholec80 trains on {len(seen)} of its {found.cases['test']} test videos)"
+
+
+def overlap_of(found: Results) -> str:
+    """Which test videos Cholec80 trains on, in words; empty where that is no question."""
+    seen = found.cholec80_train_in_test
+    if seen is None:
+        return ""
+    if not seen:
+        return "None of the test videos is a training video of Cholec80."
+    return (
+        f"OVERLAP: {len(seen)} of {found.cases['test']} test videos are training videos of Cholec80"
+        f" ({', '.join(seen)}): an encoder that was pretrained on those has seen their pictures."
+    )
