@@ -136,10 +136,17 @@ def pipeline(
     create_markdown_artifact(summary(outcomes, dag), key="pipeline")
     failed = [node for node, future in futures.items() if not future.state.is_completed()]
     if failed:
-        log = get_run_logger()
-        children.run([sys.executable, "-m", "unisurg", "report"], root, {}, log.info)
+        _report_the_rest(root, children)
         raise PipelineFailed(f"not up to date: {', '.join(f'{n} ({outcomes[n]})' for n in failed)}")
     return outcomes
+
+
+def _report_the_rest(root: Path, children: Children) -> None:
+    """Write the report of what there is; that it could not be is a warning beside the failure."""
+    log = get_run_logger()
+    command = [sys.executable, "-m", "unisurg", "report"]
+    if code := children.run(command, root, {}, log.info):
+        log.warning("the report was not written: `unisurg report` ended with code %d", code)
 
 
 def _describe(state: State[Any]) -> str:

@@ -73,7 +73,7 @@ def index(task: str, refit: bool = False, benchmark: str = "cholec80") -> Index:
         fps=1.0,
         protocol="dense",
         window="causal",
-        lookahead_s=0.0,
+        lookahead_frames=0,
         every_s=EVERY_S if videos else 0.0,
         test_every_s=TEST_EVERY_S if videos else 0.0,
         encoders={KNOWING: (KNOWING,), "random": BLIND, FRAMES: (FRAMES,)},

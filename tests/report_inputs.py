@@ -13,14 +13,16 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter
 
 from unisurg.benchmarks import REGISTRY
+from unisurg.benchmarks.cholect50 import COMPONENTS
+from unisurg.benchmarks.jigsaws import GESTURES, TASKS
+from unisurg.evaluation.store import TRIAL
+from unisurg.tasks.skill import PREDICTED
 
-ROWS = tuple(
-    REGISTRY[name]
-    for name in (
-        "cholec80", "autolaparo", "m2cai16", "pitvis", "egosurgery", "atlas", "pmlr50", "ophnet",
-        "surgicalactions160", "avos", "polypdiag", "kvasir",
-    )
-)  # fmt: skip
+ROWS = tuple(REGISTRY.values())
+KINDS = {
+    "phase": "attentive", "action": "attentive", "triplet": "triplet", "skill": "trial",
+    "segmentation": "decoder", "depth": "decoder",
+}  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -32,14 +34,14 @@ def write_all(root: Path) -> Path:
     (root / "data.dvc").write_text(
         "deps:\n- path: theatre\nouts:\n- path: data\n  md5: 0123456789abcdef.dir\n"
     )
+    writers = {
+        "phase": write_phase, "action": write_action, "triplet": write_triplets,
+        "skill": write_skill, "segmentation": write_segmentation, "depth": write_depth,
+    }  # fmt: skip
     for row in ROWS:
-        if row.task == "phase":
-            write_phase(root, row.name, row.classes, rng)
-        elif row.task == "action":
-            write_action(root, row.name, row.classes, rng)
-        else:
-            write_segmentation(root, rng)
+        writers[row.task](root, row.name, row.classes, rng)
     add_heads(root, "cholec80")
+    add_facts(root, "cholect50", cholec80_train_in_test=["VID06", "VID10"])
     write_tuned(root, "polypdiag")
     for stage, steps in (("pretrain", 700), ("pretrain_long", 120)):
         write_pretraining(root / "artifacts" / stage / "log", steps, rng)
@@ -85,10 +87,70 @@ def write_action(
     write_metrics(root, benchmark, "action", "clip", names, (0.5, 0.49), (40, 10, 20))
 
 
-def write_segmentation(root: Path, rng: np.random.Generator) -> None:
+def write_triplets(
+    root: Path, benchmark: str, classes: tuple[str, ...], rng: np.random.Generator
+) -> None:
+    """Four test videos of a minute, in which six triplets come and go."""
+    arrays: dict[str, np.ndarray] = {"task": np.array("triplet"), "classes": np.array(classes)}
+    shown = rng.permutation(94)[:6]
+    for case in ("VID06", "VID10", "VID51", "VID111"):
+        truth = np.zeros((60, len(classes)), np.int8)
+        truth[:, shown] = np.repeat(rng.random((6, len(shown))) < 0.5, 10, axis=0)
+        for encoder, told in (("pretrained", 0.6), ("random", 0.2)):
+            scores = told * truth + 0.4 * rng.random(truth.shape)
+            arrays[f"{encoder}/{case}"] = scores.astype(np.float32)
+        arrays[f"truth/{case}"], arrays[f"moments/{case}"] = truth, np.arange(60.0)
+    _save(predictions_of(root, benchmark), arrays)
+    names = ("ap_ivt_videowise", *(f"ap_{part}_videowise" for part in COMPONENTS if part != "ivt"))
+    write_metrics(root, benchmark, "triplet", "video", names, (0.31, 0.22), (35, 5, 10))
+
+
+def write_skill(
+    root: Path, benchmark: str, classes: tuple[str, ...], rng: np.random.Generator
+) -> None:
+    """Nine test trials of six seconds under two cameras, three of each exercise."""
+    arrays: dict[str, np.ndarray] = {"task": np.array("skill"), "classes": np.array(classes)}
+    for exercise in TASKS:
+        for surgeon, rating in (("B", 9), ("C", 18), ("D", 27)):
+            case = f"{exercise}_{surgeon}001"
+            truth = np.zeros(12, TRIAL)
+            truth["rating"], truth["exercise"] = rating, exercise
+            truth["level"], truth["camera"] = rating // 10, np.repeat([0, 1], 6)
+            truth["gesture"] = np.tile(np.repeat(rng.permutation(len(GESTURES))[:3], 2), 2)
+            for encoder, far in (("pretrained", 3.0), ("random", 8.0)):
+                found = np.zeros(12, PREDICTED)
+                found["rating"] = np.clip(rating + far * rng.normal(), 6, 30)
+                found["level"], found["gesture"] = truth["level"], truth["gesture"]
+                arrays[f"{encoder}/{case}"] = found
+            arrays[f"truth/{case}"], arrays[f"moments/{case}"] = truth, np.tile(np.arange(6.0), 2)
+    _save(predictions_of(root, benchmark), arrays)
+    names = ("closeness_grs_over_trials", "mae_grs_points_over_trials", "spearman_over_trials")
+    write_metrics(root, benchmark, "skill", "trial", names, (0.83, 0.79), (60, 20, 23))
+
+
+def write_depth(
+    root: Path, benchmark: str, classes: tuple[str, ...], rng: np.random.Generator
+) -> None:
+    """The middle frames of three test sequences of an unknown rate."""
+    arrays: dict[str, np.ndarray] = {"task": np.array("depth"), "classes": np.array(classes)}
+    for case in ("cecum_t1_a", "sigmoid_t1_a", "trans_t1_a"):
+        truth = np.exp(gaussian_filter(rng.normal(0, 30, (96, 120)), 16) + 3).astype(np.float32)
+        arrays[f"image/{case}"] = tissue(96, 120, rng)
+        arrays[f"truth/{case}"] = np.where(truth > 40, 0, truth)
+        arrays[f"pretrained/{case}"] = 1.05 * truth
+        arrays[f"random/{case}"] = np.full_like(truth, 20)
+    _save(predictions_of(root, benchmark), arrays)
+    names = ("delta_1.1_ratio_unscaled", "abs_rel_unscaled", "rmse_mm_unscaled")
+    write_metrics(root, benchmark, "depth", "sequence", names, (0.4, 0.21), (8, 2, 2))
+    add_facts(root, benchmark, frames=4, fps=None)
+
+
+def write_segmentation(
+    root: Path, benchmark: str, classes: tuple[str, ...], rng: np.random.Generator
+) -> None:
     arrays: dict[str, np.ndarray] = {
         "task": np.array("segmentation"),
-        "classes": np.array(["background", "polyp"]),
+        "classes": np.array(classes),
     }
     for index in range(6):
         height, width = (240, 320) if index % 2 else (256, 256)
@@ -114,9 +176,9 @@ def write_segmentation(root: Path, rng: np.random.Generator) -> None:
         arrays[f"random/{case}"] = gaussian_filter(rng.normal(0.5, 3, shape.shape), 16).astype(
             np.float32
         )
-    _save(predictions_of(root, "kvasir"), arrays)
+    _save(predictions_of(root, benchmark), arrays)
     names = ("mean_dice_threshold_0.5", "mean_iou_threshold_0.5", "mae")
-    write_metrics(root, "kvasir", "segmentation", "picture", names, (0.6, 0.68), (128, 32, 60))
+    write_metrics(root, benchmark, "segmentation", "picture", names, (0.6, 0.68), (128, 32, 60))
 
 
 def write_tuned(root: Path, benchmark: str) -> None:
@@ -283,7 +345,7 @@ def write_metrics(
     cases = dict(zip(("train", "val", "test"), counts, strict=True))
     facts = {
         "benchmark": benchmark, "task": task, "split": "theatre", "protocol": "dense",
-        "window": "causal", "lookahead_s": 0.0, "frames": 16, "fps": 1.0, "kind": "attentive",
+        "window": "causal", "lookahead_s": 0.0, "frames": 16, "fps": 1.0, "kind": KINDS[task],
         "cases": cases, "clips": {part: 50 * count for part, count in cases.items()},
         "unit": unit, "main": names[0],
         **head_facts(names, means, {"view": "change", "lr": 1e-3, "weight_decay": 0.05}),
@@ -317,6 +379,11 @@ def add_heads(root: Path, benchmark: str) -> None:
         for fraction, cases, mean in ((0.1, 1, 0.4), (0.25, 3, 0.5), (1.0, 12, 0.61))
     ]  # fmt: skip
     path.write_text(json.dumps(facts))
+
+
+def add_facts(root: Path, benchmark: str, **more: object) -> None:
+    path = root / "metrics" / f"{benchmark}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
 
 
 def predictions_of(root: Path, benchmark: str) -> Path:

@@ -28,9 +28,13 @@ FLOORS = [
     {"tracking"},
     {"lineage"},
     {"settings", "progress", "telemetry", "attempts"},
+    {"processes"},
 ]
 # What watches a stage or tells of it is no part of its result.
-BYSTANDERS = {"settings", "progress", "telemetry", "tracking", "lineage", "report", "attempts"}
+BYSTANDERS = {
+    *("settings", "progress", "telemetry", "tracking", "lineage", "report"),
+    *("attempts", "processes"),
+}
 
 
 def room(module: Path) -> str:

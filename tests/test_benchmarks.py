@@ -11,7 +11,7 @@ from unisurg import benchmarks
 from unisurg.benchmarks import BenchmarkError
 from unisurg.benchmarks.base import PARTS, Benchmark, Findings, natural
 from unisurg.benchmarks.cholec80 import CHOLEC80, PHASES, read_phases
-from unisurg.benchmarks.kvasir import KVASIR
+from unisurg.benchmarks.polyps import KVASIR
 
 
 def phase_file(path: Path, phases: list[str], end: str = "\n", start: str = "") -> Path:

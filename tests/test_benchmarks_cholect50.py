@@ -17,8 +17,8 @@ from unisurg.benchmarks.base import Findings, NamedSplit
 from unisurg.benchmarks.check import check
 from unisurg.benchmarks.cholect50 import (
     CHOLECT50,
-    COMPONENTS,
     INSTRUMENTS,
+    MAP,
     PARTS_OF,
     SPLITS,
     TARGETS,
@@ -52,8 +52,7 @@ def content(number: int, seen: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def map_rows() -> list[str]:
-    table = np.stack([COMPONENTS[name] for name in ("ivt", "i", "v", "t", "iv", "it")], axis=1)
-    return ["# IVT, I, V, T, IV, IT", *(",".join(map(str, parts)) for parts in table.tolist())]
+    return ["# IVT, I, V, T, IV, IT", *(",".join(map(str, parts)) for parts in MAP.tolist())]
 
 
 def copy(root: Path, numbers: range | list[int] = range(1, 7)) -> Path:
@@ -114,9 +113,8 @@ def test_a_moment_that_shows_nothing_differs_from_one_that_nobody_looked_at(
 
 
 def test_components_are_numbered_as_in_the_owners_map() -> None:
-    sizes = {name: len(np.unique(of)) for name, of in COMPONENTS.items()}
-    assert sizes == {"i": 6, "v": 10, "t": 15, "iv": 26, "it": 59, "ivt": 100}
-    assert [int(of[91]) for of in COMPONENTS.values()] == [5, 1, 0, 51, 75, 91]
+    assert [len(np.unique(column)) for column in MAP.T] == [100, 6, 10, 15, 26, 59]
+    assert MAP[91].tolist() == [91, 5, 1, 0, 51, 75]
     assert TRIPLETS[17] == "grasper,retract,gallbladder"
     assert TRIPLETS[-6:] == tuple(f"{name},null_verb,null_target" for name in INSTRUMENTS)
     assert len(set(TRIPLETS)) == 100

@@ -95,6 +95,11 @@ def test_a_row_trains_on_pranets_list_and_tests_on_its_own_folder(
     assert row.counts.cases == {"train": 1450, "test": test}
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_what_is_tested_has_been_trained_on_pranets_whole_list(name: str) -> None:
+    assert all(split.refit for split in REGISTRY[name].splits.values())
+
+
 def test_another_sets_folder_is_not_read(tmp_path: Path) -> None:
     root = copy(tmp_path, ["1", "2", "3"], ["4"], "CVC-300")
     assert len(REGISTRY["cvc300"].read(root, "pranet")) == 4

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from unisurg.benchmarks import BenchmarkError, ClipCase, VideoCase
+from unisurg.benchmarks.base import PictureCase
 from unisurg.benchmarks.cholec80 import CHOLEC80
 from unisurg.evaluation.extraction.cases import LONGEST_NAME, file_name, read_cases, spacing
 from unisurg.settings import Settings, load
@@ -86,6 +87,25 @@ def test_a_video_with_a_single_labelled_moment_is_seen_there_wherever_it_lies() 
 def test_a_video_without_a_moment_with_a_class_is_an_error_with_a_remedy() -> None:
     with pytest.raises(BenchmarkError, match=r"no moment with a class.*take it out"):
         cases_of(video([-1] * 9))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 100)])
+def test_a_video_without_any_label_is_the_same_error(shape: tuple[int, ...]) -> None:
+    with pytest.raises(BenchmarkError, match=r"no moment with a class.*take it out"):
+        cases_of(replace(video([]), labels=np.zeros(shape, np.int64)))
+
+
+def test_pictures_of_one_sequence_are_cases_that_are_drawn_together() -> None:
+    def picture(name: str, group: str = "") -> PictureCase:
+        return PictureCase(name, Path(f"{name}.png"), Path("m.png"), "test", (4, 4), group)
+
+    cases = cases_of(picture("a", "sequence 1"), picture("b", "sequence 1"), picture("c"))
+    assert [case.group for case in cases] == ["sequence 1", "sequence 1", "c"]
+
+
+def test_videos_of_one_patient_are_drawn_together_and_a_group_of_clips_is_itself() -> None:
+    cases = cases_of(replace(video([0, 1]), group="patient"), clip("a", "g"), clip("b", "g"))
+    assert [(case.case, case.group) for case in cases] == [("v", "patient"), ("g", "g")]
 
 
 def test_clips_of_a_group_are_one_case() -> None:

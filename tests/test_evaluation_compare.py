@@ -13,7 +13,7 @@ from report_inputs import head_facts, write_tuned
 from unisurg import cli
 from unisurg import settings as settings_module
 from unisurg.evaluation import statistics
-from unisurg.evaluation.compare import CompareError, compare, negated
+from unisurg.evaluation.compare import CompareError, compare, from_tables, negated
 from unisurg.evaluation.reported import ReportedError
 from unisurg.evaluation.statistics import Estimate
 from unisurg.settings import Settings
@@ -82,7 +82,8 @@ def root(
               tables.items()}  # fmt: skip
     folder = root / "artifacts/probe/polypdiag"
     folder.mkdir(parents=True)
-    np.savez(folder / "tables.npz", cases=np.array([f"c{i}" for i in range(CASES)]), **arrays)
+    names = np.array([f"c{i}" for i in range(CASES)])
+    np.savez(folder / "tables.npz", cases=names, groups=names, **arrays)
     return root
 
 
@@ -137,6 +138,36 @@ def test_another_kind_of_head_gives_what_was_written_of_it(root: Path, settings:
     assert random.difference is not None
     assert random.difference.mean == pytest.approx(0.1)
     assert random.ahead == 3
+
+
+def test_pictures_of_one_sequence_are_drawn_together_as_by_the_probe(settings: Settings) -> None:
+    tables = {"pretrained": {0: np.arange(6.0)[:, None]}, "random": {0: np.ones((6, 1))}}
+    groups = ["a", "a", "a", "b", "c", "c"]
+    ours, _ = from_tables(tables, groups, MAIN, "pretrained", settings)
+    draws = statistics.draw_groups(groups, settings.probe.bootstrap, settings.seed)
+    assert ours.estimate == statistics.estimate([tables["pretrained"][0]], draws)
+    apart, _ = from_tables(tables, [*"abcdef"], MAIN, "pretrained", settings)
+    assert apart.estimate.high < ours.estimate.high
+
+
+def test_a_seed_without_a_number_is_none_in_the_file_and_counts_on_no_side(
+    settings: Settings,
+) -> None:
+    nothing, some = np.full((3, 1), np.nan), np.array([[0.1], [0.2], [0.3]])
+    tables = {
+        "pretrained": {0: some, 1: nothing, 2: some + 0.3},
+        "random": {0: some - 0.1, 1: some, 2: some + 0.1},
+        "other": {0: nothing, 1: some, 2: nothing},
+        "constant": {0: nothing, 1: nothing, 2: nothing},
+    }
+    ours, random, other = from_tables(tables, [*"abc"], MAIN, "pretrained", settings)
+    assert ours.as_dict()["estimate"]["seeds"] == [pytest.approx(0.2), None, pytest.approx(0.5)]
+    assert random.difference is not None
+    assert random.difference.mean == pytest.approx(-0.15)
+    assert random.ahead == 0
+    assert (other.difference, other.ahead) == (None, None)
+    with pytest.raises(CompareError, match="no encoder 'constant'; there are: pretrained, random"):
+        from_tables(tables, [*"abc"], MAIN, "constant", settings)
 
 
 def test_negating_swaps_the_bounds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from probe_stores import epochs
+from pydantic import ValidationError
 
 from unisurg.benchmarks import BenchmarkError, find
 from unisurg.benchmarks.c3vd import CAMERA, read_depth
@@ -26,6 +28,7 @@ from unisurg.models.normalise import to_input
 from unisurg.models.sizes import Size
 from unisurg.models.zoo import ClipEncoder, EncoderError
 from unisurg.settings import Baseline, Settings
+from unisurg.settings import Benchmark as Wanted
 from unisurg.video.omnidirectional import (
     Omnidirectional,
     pinhole_of,
@@ -94,7 +97,7 @@ def small(settings: Settings, raw: Path, undistort: bool = False, **changes: Any
         name: settings.benchmarks[name].model_copy(update={"root": root, "size_px": 32})
         for name, root in roots.items()
     }
-    rows["c3vd"] = rows["c3vd"].model_copy(update={"undistort": undistort, "fps": 0.5})
+    rows["c3vd"] = rows["c3vd"].model_copy(update={"undistort": undistort, "every": 2})
     probed = {"seeds": (0,), "epochs": epochs(2), "lr": (1e-3,), "halving": (), "bootstrap": 20}
     tuned = {"seeds": (0,), "epochs": 1, "warmup_epochs": 0.0, "batch": 4}
     seen = {"random_encoders": 1, "batch": 4, "fit_every_s": 4, "protocol": "dense", **changes}
@@ -193,16 +196,55 @@ def test_undistortion_is_part_of_what_the_cache_goes_by(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"), [("c3vd", None, "missing"), ("etis", True, "of no use")]
+    ("name", "key", "value", "told"),
+    [
+        ("c3vd", "undistort", None, "missing"),
+        ("etis", "undistort", True, "of no use"),
+        ("c3vd", "every", None, "missing"),
+        ("etis", "every", 2, "of no use"),
+    ],
 )
-def test_undistort_belongs_to_blocks_of_depth_alone(
-    name: str, value: bool | None, told: str, settings: Settings, raw: Path
+def test_what_speaks_of_sequences_belongs_to_blocks_of_depth_alone(
+    name: str, key: str, value: Any, told: str, settings: Settings, raw: Path
 ) -> None:
     wanted = small(settings, raw)
-    row = wanted.benchmarks[name].model_copy(update={"undistort": value})
+    row = wanted.benchmarks[name].model_copy(update={key: value})
     wanted = wanted.model_copy(update={"benchmarks": {name: row}})
-    with pytest.raises(BenchmarkError, match=rf"benchmarks\.{name}.*`undistort` is {told}"):
+    with pytest.raises(BenchmarkError, match=rf"benchmarks\.{name}.*`{key}` is {told}"):
         read_cases(find(name, row.root), wanted)
+
+
+@pytest.mark.parametrize("key", ["fps", "every"])
+def test_a_block_counts_in_seconds_or_in_frames_and_never_in_both(key: str) -> None:
+    row = {"root": "x", "split": "all", "frames": 4, "size_px": 32}
+    assert Wanted(**row, **{key: 2}).known_fps == (2 if key == "fps" else None)
+    for wrong in ({}, {"fps": 1.0, "every": 2}):
+        with pytest.raises(ValidationError, match="needs fps, or in a block of depth `every`"):
+            Wanted(**row, **wrong)
+
+
+def test_no_rate_is_told_of_sequences_whose_time_is_counted_in_frames(
+    settings: Settings, raw: Path, extract: Extract
+) -> None:
+    wanted = small(settings, raw)
+    folder, _ = extract("c3vd", wanted)
+    found, _ = probed("c3vd", wanted, folder)
+    assert found["fps"] is None
+    assert (found["lookahead_frames"], found["lookahead_s"]) == (0, 0.0)
+    known = store.read(folder).index
+    assert replace(known, lookahead_frames=2).lookahead_s is None
+    assert replace(known, lookahead_frames=2, fps=4.0).lookahead_s == 0.5
+
+
+def test_how_far_apart_training_clips_are_changes_no_token_of_a_test(
+    settings: Settings, raw: Path, extract: Extract
+) -> None:
+    wanted = small(settings, raw)
+    extract("c3vd", wanted)
+    row = wanted.benchmarks["c3vd"].model_copy(update={"every": 3})
+    rows = wanted.benchmarks | {"c3vd": row}
+    _, facts = extract("c3vd", wanted.model_copy(update={"benchmarks": rows}))
+    assert facts["cached"] == 2 * 2  # the two test sequences, under two encoders
 
 
 # --- several depths of the encoder --------------------------------------------------------------

@@ -7,6 +7,7 @@ import json
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from fractions import Fraction
@@ -277,6 +278,18 @@ def test_a_training_that_diverges_stops_before_it_steps(settings):
     assert torch.equal(weights(trained).nan_to_num(7.0), before)
 
 
+def test_without_an_epoch_that_has_a_number_there_is_no_choice_but_an_error_with_a_remedy(
+    data, encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    nothing, own = np.full((1, 1), np.nan), tmp_path / "data"  # for a scratch of its own
+    shutil.copytree(data / "polypdiag", own / "polypdiag")
+    monkeypatch.setattr(ActionTask, "table", lambda *_: nothing)
+    with pytest.raises(
+        finetune.ChoiceError, match=r"benchmarks\.polypdiag: f1_.* no number .*finetune\.epochs"
+    ):
+        run("polypdiag", on(own, epochs=1), encoder, tmp_path)
+
+
 # --- unfinished trainings -----------------------------------------------------------------------
 
 
@@ -289,7 +302,14 @@ def training(*vals: float | None) -> Training:
 
 @pytest.mark.parametrize(
     ("vals", "best"),
-    [((0.1, 0.3, 0.2), 2), ((0.3, 0.3, 0.3), 1), ((0.1, 0.2, 0.2), 2), ((None, None), 2)],
+    [
+        ((0.1, 0.3, 0.2), 2),
+        ((0.3, 0.3, 0.3), 1),
+        ((0.1, 0.2, 0.2), 2),
+        ((None, None), 2),
+        ((0.1, math.nan, 0.05), 1),
+        ((math.nan, 0.0, math.inf), 2),
+    ],
 )
 def test_the_best_epoch_is_the_earliest_of_the_highest_and_unjudged_the_last(vals, best):
     known = training(*vals)

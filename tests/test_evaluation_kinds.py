@@ -15,11 +15,16 @@ from unisurg.evaluation.probing import probe
 from unisurg.evaluation.probing.fitting import Head, Hyper, Runner, better_half, cosine
 from unisurg.evaluation.probing.kinds import kinds_of
 from unisurg.evaluation.probing.knn import Neighbours
+from unisurg.evaluation.probing.linear import LinearHeads
 from unisurg.evaluation.probing.samples import Clips, Samples, UnequalTokensError
 from unisurg.evaluation.probing.smoothing import smooth, smoothed_name
 from unisurg.evaluation.probing.temporal import CausalTcn, SequenceSource, TemporalHeads, lanes
+from unisurg.evaluation.probing.trial import TrialHeads
 from unisurg.evaluation.probing.views import PooledView
 from unisurg.settings import Temporal
+from unisurg.tasks.action import ActionTask
+from unisurg.tasks.segments import IGNORED
+from unisurg.tasks.skill import SkillTask
 
 
 def silent(step: int, values: dict[str, float]) -> None:
@@ -330,3 +335,67 @@ def test_clips_of_one_case_are_read_in_order_whatever_the_batch(
     parts = list(Clips.of(case, FRAMES).batches())
     assert [len(part) for part in parts] == [5, 5, 2]
     assert torch.equal(torch.cat(parts), whole)
+
+
+def long_clips(root: Path, count: int, bytes_each: int) -> Samples:
+    """Clips of one number, which take no memory until they are read."""
+    case = store.read(root).cases("train")[0]
+    rows = np.broadcast_to(np.float16(0), (count, 1, 1, 1, bytes_each // 4))
+    return Samples((Clips(case, store.Tokens(rows), np.zeros(count, np.int64)),))
+
+
+def test_as_many_clips_are_read_together_as_bytes_allow(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unisurg.evaluation.probing.samples.READ_BYTES", 2**12)
+
+    def lengths(known: Samples) -> list[int]:
+        (clips,) = known.clips
+        found = [len(batch) for batch in known.batches()]
+        assert found == [len(batch) for batch in clips.batches()]
+        return found
+
+    assert lengths(long_clips(root, 5, bytes_each=2**11)) == [2, 2, 1]
+    assert lengths(long_clips(root, 3, bytes_each=2**13)) == [1, 1, 1]
+    assert lengths(long_clips(root, 300, bytes_each=4)) == [256, 44]
+
+
+def test_targets_are_made_once_for_every_task_however_often_clips_are_fitted(
+    root: Path, settings
+) -> None:
+    made: list[int] = []
+
+    class Counting(ActionTask):
+        def targets(self, truths):
+            made.append(len(truths))
+            return super().targets(truths)
+
+    known = samples(root)
+    task = Counting(CLASSES, 0, 2)
+    heads = LinearHeads("linear", task, quick(settings).probe)
+    for some in (known, known.only(["train1", "train2"]), known.joined(samples(root, part="val"))):
+        heads.fit(some, [Hyper("tokens", 1e-3, 0.0)], 0, silent, None)
+    assert made == [1] * 7  # five training cases and two of validation
+    expected = torch.as_tensor(np.concatenate(known.truths))
+    assert torch.equal(known.targets(task.targets), expected)
+
+
+def test_a_slow_novice_and_a_quick_expert_teach_their_levels_alike(
+    tmp_path: Path, settings
+) -> None:
+    cases = []
+    for name, level, clips in (("novice", 0, 20), ("expert", 2, 2)):
+        truth = np.zeros(clips, store.TRIAL)
+        truth["level"], truth["rating"], truth["gesture"] = level, 9 + 9 * level, IGNORED
+        store.write_truth(tmp_path, name, labels=truth, moments=np.arange(clips))
+        save(tmp_path, "pretrained", name, np.zeros((clips, 1, 1, 1, DIM)))
+        cases.append(store.StoredCase(tmp_path, name, "train"))
+    task = SkillTask(levels=3, depth=0, heads=2)
+    found = TrialHeads("trial", task, quick(settings).probe)
+    lesson = found.lesson(Samples.of(cases, "pretrained"))
+    both = np.arange(2)
+    logits = torch.zeros(2, 20, task.outputs, requires_grad=True)
+    lesson.loss(logits, lesson.source.targets(both)).backward()
+    assert logits.grad is not None
+    novice, expert = logits.grad[0, 0, 1], logits.grad[1, 0, 3]
+    assert novice.item() == pytest.approx(expert.item())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -31,6 +32,29 @@ def test_every_draw_takes_as_many_cases_as_there_are() -> None:
     assert draws.shape == (100, 7)
     assert (draws.sum(1) == 7).all()
     assert np.array_equal(draws, statistics.draw_cases(7, 100, seed=1))
+
+
+def test_cases_of_one_group_are_drawn_together() -> None:
+    draws = statistics.draw_groups(["a", "b", "a", "c", "b"], 200, seed=1)
+    assert draws.shape == (200, 5)
+    assert np.array_equal(draws[:, 0], draws[:, 2])
+    assert np.array_equal(draws[:, 1], draws[:, 4])
+    assert (draws[:, [0, 1, 3]].sum(1) == 3).all()
+    assert (draws[:, 0] != draws[:, 1]).any()
+
+
+def test_where_every_case_is_a_group_of_its_own_cases_are_drawn() -> None:
+    draws = statistics.draw_groups([f"case{i}" for i in range(12, 0, -1)], 300, seed=4)
+    assert np.array_equal(draws, statistics.draw_cases(12, 300, seed=4))
+
+
+def test_frames_of_one_sequence_widen_the_interval() -> None:
+    of_sequence = np.random.default_rng(0).random(8)
+    table, groups = column(*of_sequence.repeat(10)), [f"{i}" for i in range(8) for _ in range(10)]
+    apart = statistics.estimate([table], statistics.draw_cases(80, 1000, 0))
+    together = statistics.estimate([table], statistics.draw_groups(groups, 1000, 0))
+    assert together.mean == apart.mean
+    assert together.high - together.low > 2 * (apart.high - apart.low)
 
 
 def test_weighing_rows_equals_drawing_them() -> None:
@@ -115,6 +139,30 @@ def test_a_draw_in_which_a_metric_has_no_value_says_nothing_about_it() -> None:
     assert np.isnan(found).any()
     told = statistics.estimate([found], draws)
     assert (told.mean, told.low, told.high) == pytest.approx((0.7, 0.7, 0.7))
+
+
+NOTHING = np.full((4, 1), np.nan)
+
+
+def test_a_seed_without_a_number_does_not_take_the_others_with_it() -> None:
+    draws = statistics.draw_cases(4, 100, 0)
+    tables = [column(0.1, 0.2, 0.3, 0.4), NOTHING, column(0.3, 0.4, 0.5, 0.6)]
+    found, alone = statistics.estimate(tables, draws), statistics.estimate(tables[::2], draws)
+    assert (found.mean, found.low, found.high) == (alone.mean, alone.low, alone.high)
+    told = statistics.known([("rho", found)])["rho"]
+    assert told["seeds"] == [alone.seeds[0], None, alone.seeds[1]]
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    nowhere = statistics.estimate([NOTHING, NOTHING], draws)
+    assert statistics.known([("rho", nowhere)]) == {}
+
+
+def test_a_difference_counts_the_seeds_in_which_both_have_a_number() -> None:
+    draws = statistics.draw_cases(4, 100, 0)
+    ours = [column(0.1, 0.2, 0.3, 0.4), NOTHING, column(0.5, 0.5, 0.5, 0.5)]
+    theirs = [ours[0] - 0.1, column(0.0, 0.0, 0.0, 0.0), NOTHING]
+    found = statistics.difference(ours, theirs, draws)
+    assert (found.mean, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert found.as_dict()["seeds"] == [pytest.approx(0.1), None, None]
 
 
 def test_seeds_must_come_in_pairs() -> None:

@@ -16,8 +16,7 @@ from test_evaluation_cases import cases_of
 
 from unisurg.benchmarks import BenchmarkError
 from unisurg.benchmarks.base import IGNORED, Part, SkillCase
-from unisurg.benchmarks.jigsaws import JIGSAWS, SPLITS, TRIALS
-from unisurg.evaluation import folds, store
+from unisurg.evaluation import store
 from unisurg.evaluation.extraction.cases import spacing
 from unisurg.evaluation.probing import probe
 from unisurg.evaluation.probing.samples import Samples
@@ -242,48 +241,3 @@ def test_predictions_are_kept_with_a_row_per_clip(root: Path, found: tuple[Path,
             assert np.array_equal(truth, case.truth())
             assert len(ours) == len(truth) == len(stored[f"moments/{case.case}"])
             assert len(np.unique(ours["rating"])) == 1
-
-
-# --- folds --------------------------------------------------------------------------------------
-
-
-def test_the_folds_of_louo_test_every_trial_once() -> None:
-    names = folds.folds_of(JIGSAWS, "louo")
-    assert names == [f"louo-{letter}" for letter in "BCDEFGHI"]
-    tested = [trial for name in names for trial in SPLITS[name].test]
-    assert sorted(tested) == sorted(TRIALS)
-
-
-def test_a_family_that_has_no_folds_is_an_error_that_names_the_splits() -> None:
-    with pytest.raises(folds.FoldsError, match="louo-B, louo-C"):
-        folds.folds_of(JIGSAWS, "fold")
-
-
-FEW: dict[Part, int] = {"train": 6, "val": 3, "test": 4}
-
-
-def test_folds_are_measured_as_one_list_of_test_trials(tmp_path: Path, settings: Any) -> None:
-    features = {
-        f"louo-{name}": write_trials(tmp_path / name, FEW, tested=name) for name in ("B", "C")
-    }
-    asked = quick(settings, lr=(1e-2,), weight_decay=(0.01,), seeds=(0,))
-    whole = folds.pool("louo", features, asked, tmp_path / "pooled")
-    assert whole["split"] == "louo"
-    assert whole["cases"]["test"] == 2 * FEW["test"]
-    metric = "mae_grs_points_over_trials"
-    alone = []
-    for fold, folder in features.items():
-        output = tmp_path / fold
-        one = probe.run("jigsaws", asked, folder, output / "m.json", output, lambda *_: None)
-        alone.append(one["pretrained"][metric]["mean"])
-        chosen = one["chosen"]["pretrained"]["0"]
-        assert whole["folds"][fold]["chosen"]["trial/pretrained/0"] == chosen
-    assert whole["pretrained"][metric]["mean"] == pytest.approx(np.mean(alone))
-    with np.load(tmp_path / "pooled/tables.npz") as stored:
-        assert stored["cases"].tolist() == [f"{f}{i}" for f in "BC" for i in range(FEW["test"])]
-
-
-def test_a_trial_that_is_tested_twice_is_an_error(tmp_path: Path, settings: Any) -> None:
-    features = {f"f-{n}": write_trials(tmp_path / f"{n}", FEW) for n in range(2)}
-    with pytest.raises(folds.FoldsError, match="test0 is tested in f-0 and in f-1"):
-        folds.pool("f", features, quick(settings, seeds=(0,)), tmp_path / "pooled")

@@ -14,7 +14,7 @@ from unisurg.benchmarks import REGISTRY
 from unisurg.benchmarks.base import TripletCase
 from unisurg.benchmarks.cholect50 import CHOLECT50
 from unisurg.evaluation import statistics, store
-from unisurg.evaluation.compare import from_tables, read_tables
+from unisurg.evaluation.compare import from_tables, read_groups, read_tables
 from unisurg.evaluation.extraction.cases import read_cases
 from unisurg.evaluation.probing import probe
 from unisurg.evaluation.reported import Results
@@ -66,8 +66,9 @@ def test_an_encoder_that_knows_beats_one_that_does_not(found: Results, kind: str
 def test_what_is_compared_later_are_the_numbers_that_were_told(
     output: Path, found: Results, asked: Settings, metric: str
 ) -> None:
-    tables = read_tables(output / "x/tables.npz", metric)
-    ours, theirs, _ = from_tables(tables, metric, "pretrained", asked)
+    path = output / "x/tables.npz"
+    tables, groups = read_tables(path, metric), read_groups(path)
+    ours, theirs, _ = from_tables(tables, groups, metric, "pretrained", asked)
     assert ours.estimate.as_dict() == found.pretrained[metric].model_dump() | {
         "seeds": [*found.pretrained[metric].seeds]
     }

@@ -29,6 +29,13 @@ def test_over_the_clips_it_was_fitted_to_every_feature_has_mean_0_and_deviation_
     assert torch.allclose(seen.std(0, correction=0), torch.ones(view.width), atol=1e-3)
 
 
+def test_the_batches_that_a_view_is_fitted_to_do_not_matter() -> None:
+    tokens = clips(batch=9)
+    whole, parts = (View("change", 6, GRID).fit(tokens.split(n)) for n in (9, 2))
+    assert torch.allclose(whole.mean, parts.mean, rtol=1e-6)
+    assert torch.allclose(whole.deviation, parts.deviation, rtol=1e-6)
+
+
 def test_the_scale_of_an_encoder_and_its_offset_do_not_matter() -> None:
     tokens = clips()
     other = 3 * tokens - 7

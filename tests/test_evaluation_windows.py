@@ -9,6 +9,7 @@ import pytest
 
 from unisurg.benchmarks import BenchmarkError
 from unisurg.evaluation.extraction.cases import Clip, Picture, Video
+from unisurg.evaluation.extraction.sequences import DepthSequence
 from unisurg.evaluation.extraction.windows import (
     clip_windows,
     hop,
@@ -59,6 +60,16 @@ def test_the_moments_of_a_video_have_a_window_each() -> None:
     video = Video(Path(), 25.0, np.array([0.0, 3.0]), 1.0, 5.0)
     assert clip_windows(video, WANTED, "causal", 2.0, 10)[:, -1].tolist() == [0, 6]
     assert clip_windows(video, WANTED, "centred", 2.0, 20)[:, -1].tolist() == [4, 10]
+
+
+def test_a_clip_with_depth_ends_with_the_frame_whose_depth_is_asked() -> None:
+    frames = tuple(Path(f"sequence/{i}.png") for i in range(20))
+    sequence = DepthSequence(frames, frames, np.array([0, 9, 19]), None)
+    windows = clip_windows(sequence, WANTED, "causal", 1.0, 20)
+    assert windows[:, -1].tolist() == [0, 9, 19]
+    assert windows[1].tolist() == list(range(2, 10))
+    with pytest.raises(BenchmarkError, match=r"sequence: .* set features\.window: causal"):
+        clip_windows(sequence, WANTED, "centred", 1.0, 20)
 
 
 # --- half-overlapping windows -------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -54,12 +55,30 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+class Said(logging.Handler):
+    """What was logged, line by line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{record.levelname} {record.getMessage()}")
+
+
 @pytest.fixture(scope="module")
-def flow_run(toy: Path) -> tuple[dict[str, str], str]:
+def said() -> Said:
+    """What the flow logs, but for its tasks."""
+    return Said()
+
+
+@pytest.fixture(scope="module")
+def flow_run(toy: Path, said: Said) -> tuple[dict[str, str], str]:
     """The flow, run once while another DVC holds the lock at first: states, error text."""
     from dvc.repo import Repo
     from prefect.testing.utilities import prefect_test_harness
 
+    logging.getLogger("prefect.flow_runs").addHandler(said)
     with pytest.MonkeyPatch.context() as patch, Repo(str(toy)) as repo:
         patch.chdir(toy)
         repo.lock.lock()
@@ -129,6 +148,13 @@ def test_a_failing_stage_leaves_other_branches_done_and_its_dependents_not_run(
     assert states["after"].startswith("NotReady")
     assert "bad (failed), after (not run: it needs one that failed)" in error
     assert (toy / "good.txt").is_file()
+
+
+def test_a_report_that_cannot_be_written_after_a_failure_is_a_warning(
+    flow_run: tuple[dict[str, str], str], said: Said
+) -> None:
+    (warning,) = [line for line in said.lines if "unisurg report" in line]
+    assert warning.startswith("WARNING the report was not written")
 
 
 def test_a_busy_dvc_is_tried_again(flow_run: tuple[dict[str, str], str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from report_inputs import (
     ROWS,
     estimate,
@@ -23,6 +24,7 @@ from report_inputs import (
 )
 
 from unisurg import settings as settings_module
+from unisurg.attempts import ATTEMPTS
 from unisurg.evaluation.reported import Estimate, Fewer, ReportedError, Results
 from unisurg.report import build, figures, palette
 from unisurg.report.confusion import confusion_figure, count
@@ -33,8 +35,9 @@ from unisurg.report.efficiency import curve_of
 from unisurg.report.inputs import InputError, read, read_predictions
 from unisurg.report.overlays import dice
 from unisurg.report.page import finding, prose, tiles, verdict
-from unisurg.report.ribbons import on_time_line, ribbon_figure
-from unisurg.report.wording import head_title, interval
+from unisurg.report.ribbons import ribbon_figure
+from unisurg.report.timeline import dress_time_axis, on_time_line
+from unisurg.report.wording import MEANINGS, head_title, interval
 from unisurg.settings import Settings
 
 
@@ -110,15 +113,16 @@ def test_links_on_the_page_lead_to_sections_that_are_there(page: Page) -> None:
 
 def test_every_picture_says_in_words_what_it_shows(page: Page) -> None:
     alts = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
-    # effects, fewer labels, fine-tuning, mask, curves; ribbons and confusion or one of the others.
-    assert len(alts) == 5 + sum(2 if row.task == "phase" else 1 for row in ROWS)
+    # effects, fewer labels, fine-tuning, mask, curves; ribbons and confusion, ratings and gestures,
+    # or one of the others.
+    assert len(alts) == 5 + sum(2 if row.task in ("phase", "skill") else 1 for row in ROWS)
     assert all(len(alt) > 40 for alt in alts)
 
 
 def test_the_headline_counts_on_how_many_benchmarks_pretraining_tells(page: Page) -> None:
-    assert "On 7 of 12 benchmarks the probe reaches more" in page.text
-    assert "on 4 the two are not told apart; on 1 it reaches less" in page.text
-    assert page.text.index("7 of 12 more than random weights") < page.text.index("Results")
+    assert "On 9 of 19 benchmarks the probe reaches more" in page.text
+    assert "on 5 the two are not told apart; on 5 it reaches less" in page.text
+    assert page.text.index("9 of 19 more than random weights") < page.text.index("Results")
 
 
 def test_each_benchmark_has_a_sentence_with_its_difference_interval_and_seeds(page: Page) -> None:
@@ -151,6 +155,43 @@ def test_fewer_labels_and_fine_tuning_have_sections_with_their_numbers(page: Pag
     assert "Embedded Cholec80 25 % 3 50.0 [44.0, 56.0] 38.0 [31.0, 45.0] +12.0" in page.text
     assert "f1_macro_over_clips frozen 50.0" in page.text
     assert "f1_macro_over_clips fine-tuned 66.0" in page.text
+
+
+def test_every_main_metric_is_explained_in_a_sentence_below_the_overview(page: Page) -> None:
+    mains = {row.main for row in ROWS}
+    assert mains == set(MEANINGS)
+    for main in mains:
+        assert f"{main} {MEANINGS[main]}" in page.text
+    assert page.text.index(MEANINGS["ap_ivt_videowise"]) < page.text.index("Protocol dense")
+
+
+def test_what_a_rating_of_all_trials_alike_gets_stands_with_the_metric_and_with_the_picture(
+    page: Page,
+) -> None:
+    said = "Giving every test trial the median of their ratings gets 75.0 %."
+    assert f"{MEANINGS['closeness_grs_over_trials']} {said}" in page.text
+    assert f"First seed. {said}" in page.text
+
+
+def test_triplets_are_told_by_their_parts_and_with_the_videos_of_cholec80(page: Page) -> None:
+    assert "Embedded CholecT50: triplets over time" in page.text
+    heads = "instruments, verbs, targets and which go together"
+    assert f"part {heads} {heads}, random weights instrument 31.0 [" in page.text
+    assert "Embedded CholecT50, split “theatre” (Cholec80 trains on 2 of its 10" in page.text
+    assert (
+        "OVERLAP: 2 of 10 test videos are training videos of Cholec80 (VID06, VID10)" in page.text
+    )
+    assert page.text.count("OVERLAP") == 1
+
+
+def test_depth_and_skill_have_sections_with_their_protocols_and_units(page: Page) -> None:
+    assert "Embedded C3VD: depth" in page.text
+    assert "each frame of a sequence is shown with the 3 before it." in page.text
+    assert "rmse_mm_unscaled (lower is better) 0.40 [0.35, 0.45] 0.21" in page.text
+    assert "Embedded JIGSAWS: ratings of trials" in page.text
+    assert "Gestures over time" in page.text
+    assert "Each test trial from start to end: the true gestures above" in page.text
+    assert "spearman_over_trials 0.83 [0.78, 0.88] 0.79" in page.text
 
 
 def test_protocol_and_window_are_named(page: Page) -> None:
@@ -265,6 +306,19 @@ def test_equal_inputs_give_equal_bytes(repository: Path, small: Settings) -> Non
     assert first == again
 
 
+def test_a_failure_is_told_without_the_time_at_which_it_began(
+    small: Settings, tmp_path: Path
+) -> None:
+    few, pages = only(small, ["cholec80"]), []
+    note = tmp_path / ATTEMPTS / "probe-cholec80.json"
+    note.parent.mkdir(parents=True)
+    for began in ("2026-01-01T00:00:00+00:00", "2026-02-02T00:00:00+00:00"):
+        note.write_text(json.dumps({"stage": "probe@cholec80", "began": began, "error": "no room"}))
+        pages.append(build(tmp_path, few, tmp_path / "page.html").read_text())
+    assert "FAILED: probe@cholec80. no room. The other results stand." in pages[0]
+    assert pages[0] == pages[1]
+
+
 def test_without_any_input_every_section_says_what_is_missing_and_which_stage_writes_it(
     tmp_path: Path, small: Settings
 ) -> None:
@@ -295,6 +349,19 @@ def test_the_finding_says_no_more_than_the_interval_does(
     low: float, high: float, said: str
 ) -> None:
     assert said in finding(an_effect("B", low, high))
+
+
+def test_a_seed_without_a_number_counts_neither_as_ahead_nor_as_a_seed(
+    repository: Path, small: Settings, tmp_path: Path
+) -> None:
+    facts = json.loads((repository / "metrics/cholec80.json").read_text())
+    for encoder in ("pretrained", "difference"):
+        facts[encoder][facts["main"]]["seeds"][0] = None
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/cholec80.json").write_text(json.dumps(facts))
+    few = only(small, ["cholec80"])
+    page = Page(build(tmp_path, few, tmp_path / "page.html").read_text())
+    assert "ahead in 2 of 2 seeds" in page.text
 
 
 def an_effect(title: str, low: float, high: float) -> Effect:
@@ -348,6 +415,15 @@ def test_a_ribbon_puts_labels_at_their_moments_and_leaves_gaps_empty() -> None:
     assert (start, step) == (2.0, 2.0)
 
 
+@pytest.mark.parametrize("seconds", [3.0, 6.5, 61.0, 3600.0])
+def test_marks_of_time_are_whole_seconds_and_each_stands_once(seconds: float) -> None:
+    axes = Figure().subplots()
+    axes.set_xlim(0, seconds)
+    dress_time_axis(axes)
+    marks = [axes.xaxis.get_major_formatter()(place) for place in axes.get_xticks()]
+    assert len(set(marks)) == len(marks) >= 3
+
+
 def test_the_legend_of_ribbons_names_only_classes_that_occur() -> None:
     cases = {"v": {"truth": np.array([1, 1, -1]), "pretrained": np.array([1, 3, 3])}}
     figure = ribbon_figure(cases, ["a", "b", "c", "d"])
@@ -367,11 +443,14 @@ def test_dice_of_a_picture_is_the_tasks() -> None:
 def test_figures_come_by_name_for_the_runs_of_the_stages(repository: Path, small: Settings) -> None:
     found = set(figures.of_everything(repository, small))
     tasks = {row.name: row.task for row in ROWS}
+    drawn = {
+        "phase": ("ribbons", "confusion"), "action": ("confusion",), "triplet": ("timelines",),
+        "skill": ("ratings", "gestures"), "segmentation": ("overlays",), "depth": ("depths",),
+    }  # fmt: skip
     assert found == {
         "pretraining/curves", "pretrain/masks_0", "pretrain_long/masks_0", "results/effects",
-        "results/label_efficiency", "finetune/learning", "kvasir/overlays",
-        *(f"{name}/ribbons" for name, task in tasks.items() if task == "phase"),
-        *(f"{name}/confusion" for name, task in tasks.items() if task != "segmentation"),
+        "results/label_efficiency", "finetune/learning",
+        *(f"{name}/{figure}" for name, task in tasks.items() for figure in drawn[task]),
     }  # fmt: skip
     assert set(figures.of_finetune(repository / "artifacts/finetune/polypdiag")) == {"learning"}
     assert figures.of_finetune(repository / "nowhere") == {}

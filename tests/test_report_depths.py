@@ -13,7 +13,7 @@ from unisurg.report.depths import depth_figure, depth_range, relative_error
 from unisurg.report.drawing import as_photo
 from unisurg.report.inputs import Predictions
 from unisurg.report.sections import predictions
-from unisurg.report.wording import group_of, protocol_of
+from unisurg.report.wording import group_of, protocol_of, warning_of
 from unisurg.settings import Settings
 
 
@@ -50,7 +50,7 @@ def test_a_row_has_the_picture_its_depth_and_every_encoder_with_its_error() -> N
     both = {name: {**found, "random": found["truth"] * 2} for name, found in CASES.items()}
     assert len(depth_figure(both).axes) == 2 * 6 + 2
     titles = [axes.get_title(loc="left") for axes in depth_figure(both).axes[:6]]
-    assert titles[1:4] == ["True depth", "Pretrained", "its error"]
+    assert titles[1:5] == ["True depth", "Pretrained", "its error", "Random weights"]
     assert as_photo(figure) == as_photo(depth_figure(CASES))
 
 
@@ -85,7 +85,18 @@ def test_seen_and_unseen_sources_of_polyps_stand_apart() -> None:
 def test_the_protocol_of_depth_tells_the_clips() -> None:
     number = Estimate(mean=0.5, low=0.4, high=0.6, seeds=(0.5,))
     facts = {"benchmark": "c3vd", "task": "depth", "split": "theatre", "protocol": "dense"}
-    facts |= {"window": "causal", "lookahead_s": 0.0, "frames": 4, "fps": 0.5, "kind": "decoder"}
+    facts |= {"window": "causal", "lookahead_s": 0.0, "frames": 4, "fps": None, "kind": "decoder"}
     facts |= {"cases": {}, "clips": {}, "unit": "sequence", "main": "m"}
-    found = Results.model_validate({**facts, "pretrained": {"m": number.model_dump()}})
-    assert protocol_of(found) == "Protocol `dense`; causal clips of 4 frames of a sequence."
+    facts["pretrained"] = {"m": number.model_dump()}
+    said = "Protocol `dense`; each frame of a sequence is shown"
+    assert protocol_of(Results.model_validate(facts)) == f"{said} with the 3 before it."
+    assert protocol_of(Results.model_validate(facts | {"frames": 1})) == f"{said} alone."
+
+
+def test_a_lookahead_at_an_unknown_rate_is_told_in_frames() -> None:
+    number = {"mean": 0.5, "low": 0.4, "high": 0.6, "seeds": [None]}
+    facts = {"benchmark": "c3vd", "task": "depth", "split": "theatre", "protocol": "fast"}
+    facts |= {"window": "causal", "lookahead_s": None, "lookahead_frames": 2, "frames": 4}
+    facts |= {"fps": None, "kind": "decoder", "cases": {}, "clips": {}, "unit": "sequence"}
+    found = Results.model_validate({**facts, "main": "m", "pretrained": {"m": number}})
+    assert "LOOKAHEAD: features may know of 2 frames after" in warning_of(found)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unisurg.evaluation.reported import Estimate, in_unit, lower_is_better, unit_of
+from unisurg.evaluation.reported import Estimate, in_unit, lower_is_better, unit_of, written
 from unisurg.evaluation.store import TRIAL
 from unisurg.report import figures
 from unisurg.report.inputs import Predictions
-from unisurg.report.ratings import gestures_of, rating_figure
+from unisurg.report.ratings import best_constant, gestures_of, rating_figure
 from unisurg.report.wording import interval
 from unisurg.settings import Settings
 from unisurg.tasks.skill import PREDICTED
@@ -42,8 +42,8 @@ def test_every_trial_is_a_dot_of_each_encoder_in_the_panel_of_its_exercise() -> 
     ]
     dots = {c.get_label(): np.asarray(c.get_offsets()).tolist() for c in suturing.collections}
     assert dots == {
-        "Pretrained encoder": [[9, 10], [27, 28]],
-        "Random encoder": [[9, 18], [27, 18]],
+        "pretrained": [[9, 10], [27, 28]],
+        "random weights": [[9, 18], [27, 18]],
     }
     assert len(tying.collections[0].get_offsets()) == 2
 
@@ -53,6 +53,13 @@ def test_the_line_of_equal_ratings_crosses_the_whole_scale() -> None:
         (line,) = axes.lines
         assert np.array_equal(line.get_xdata(), line.get_ydata())
         assert axes.get_xlim() == axes.get_ylim() == (5, 31)
+
+
+def test_the_best_constant_answer_is_the_median_of_the_test_ratings() -> None:
+    ratings = np.array([9, 27, 14, 21])
+    answers = np.linspace(6, 30, 2401)
+    best = (1 - np.abs(ratings - answers[:, None]).mean(1) / 24).max()
+    assert best_constant(CASES) == pytest.approx(best)
 
 
 def test_gestures_are_shown_once_a_moment_of_trials_that_have_any() -> None:
@@ -77,6 +84,8 @@ def test_a_benchmark_of_skill_has_both_pictures(settings: Settings) -> None:
         ("closeness_grs_over_trials", "87.5 [80.0, 95.0]", False),
         ("mae_grs_points_over_trials", "0.88 [0.80, 0.95]", True),
         ("rmse_mm_unscaled", "0.88 [0.80, 0.95]", True),
+        ("rmse_log_unscaled", "0.88 [0.80, 0.95]", True),
+        ("spearman_per_task_fisher", "0.88 [0.80, 0.95]", False),
         ("mae", "87.5 [80.0, 95.0]", True),
     ],
 )
@@ -87,3 +96,9 @@ def test_a_metric_is_shown_in_the_unit_that_its_name_says(
     assert interval(estimate, metric=metric) == shown
     assert lower_is_better(metric) is errors
     assert (in_unit(metric, 1.0) == 100) is (unit_of(metric) == "%")
+    assert written(metric, 0.875) == shown.partition(" ")[0]
+
+
+def test_a_value_that_there_is_not_is_a_dash() -> None:
+    assert written("rmse_mm_unscaled", None) == written("mae", float("nan")) == "-"
+    assert written("mae", 0.875, "+") == "+87.5"

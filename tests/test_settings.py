@@ -64,9 +64,10 @@ def test_an_override_of_no_known_key_is_an_error(override):
         load(ROOT / "params.yaml", [override])
 
 
-@pytest.mark.parametrize("verb", ["features", "probe", "finetune"])
+@pytest.mark.parametrize("verb", ["features", "probe", "finetune", "folds"])
 def test_a_benchmark_without_a_block_is_one_message_that_names_those_with_one(verb, capsys):
-    assert main([verb, "nosuch", "--params", str(ROOT / "params.yaml")]) == 1
+    family = ["louo"] if verb == "folds" else []
+    assert main([verb, "nosuch", *family, "--params", str(ROOT / "params.yaml")]) == 1
     assert "no block 'nosuch'; there are: cholec80, " in capsys.readouterr().err
 
 

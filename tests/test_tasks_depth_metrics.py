@@ -13,9 +13,7 @@ from unisurg.tasks.depth_metrics import measure, names, tables
 
 
 def of(truth: list[float], predicted: list[float]) -> dict[str, float]:
-    found = measure(np.array([truth]), np.array([predicted]))
-    assert found is not None
-    return found
+    return measure(np.array([truth]), np.array([predicted]))
 
 
 def test_the_four_errors_are_counted_by_hand() -> None:
@@ -58,7 +56,6 @@ def test_the_median_scale_brings_the_medians_together() -> None:
 def test_a_prediction_that_is_off_by_a_factor_is_right_when_scaled(factor: float) -> None:
     truth = np.linspace(5, 90, 600).reshape(20, 30)
     found = measure(truth, truth / factor)
-    assert found is not None
     assert found["abs_rel_median_scaled"] == pytest.approx(0, abs=1e-12)
     assert found["abs_rel_ppsnet_scaled"] == pytest.approx(0, abs=1e-5)
     assert (found["abs_rel_unscaled"] > 0.05) == (factor != 1)
@@ -123,3 +120,45 @@ def test_what_cannot_be_measured_is_refused() -> None:
         tables([[frame, frame]], [[frame]])
     with pytest.raises(ValueError, match="no sequence"):
         tables([], [])
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_metric_measured_alone_is_the_one_among_all(name: str) -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.uniform(5, 90, (30, 40))
+    found = truth * rng.normal(1, 0.1, truth.shape)
+    assert measure(truth, found, [name]) == {name: measure(truth, found)[name]}
+
+
+def test_what_is_not_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dear(*_: object) -> float:
+        raise AssertionError("measured")
+
+    for name in ("median_scaled", "ppsnet_scaled"):
+        monkeypatch.setitem(depth_metrics.SCALINGS, name, depth_metrics.Scaling(dear))
+    monkeypatch.setitem(depth_metrics.RULES, "rmse_log", dear)
+    frame = np.array([[10.0]])
+    found = tables([[frame]], [[frame]], ["delta_1.1_ratio_unscaled"])
+    assert {name: table.tolist() for name, table in found.items()} == {
+        "delta_1.1_ratio_unscaled": [[1.0]]
+    }
+
+
+def test_ppsnets_numbers_are_of_384_pixels_a_side_and_smaller_frames_are_whole() -> None:
+    rng = np.random.default_rng(3)
+    small = rng.uniform(5, 90, (384, 200))
+    found = small * rng.normal(1, 0.1, small.shape)
+    # Twice as high: of two rows the lower one is seen.
+    truth, high = (np.repeat(plane, 2, axis=0) for plane in (small, found))
+    truth[::2], high[::2] = 50.0, 1.0
+    whole, part = measure(truth, high), measure(small, found)
+    for name in names():
+        assert (whole[name] == part[name]) == name.endswith("ppsnet_scaled")
+
+
+def test_a_frame_whose_only_truth_lies_between_the_thinned_pixels_has_no_number_of_ppsnet() -> None:
+    truth = np.zeros((2 * 384, 384))
+    truth[0, 0] = 10.0
+    found = tables([[truth]], [[truth]], ["abs_rel_unscaled", "abs_rel_ppsnet_scaled"])
+    assert found["abs_rel_unscaled"].tolist() == [[0.0]]
+    assert np.isnan(found["abs_rel_ppsnet_scaled"]).all()

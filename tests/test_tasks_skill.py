@@ -138,3 +138,22 @@ def test_the_vocabulary_is_that_of_the_data_set() -> None:
 
     assert len(jigsaws.GESTURES) == GESTURES
     assert GRS == jigsaws.GRS_RANGE
+
+
+def test_a_level_weighs_by_its_trials_and_not_by_their_lengths() -> None:
+    """A slow novice and a quick expert are one trial each, so that neither is weighed down."""
+    novice, expert = trial(9, 0, [-1] * 20), trial(28, 2, [-1] * 2)
+    targets = [TASK.targets([truth]) for truth in (novice, expert)]
+    trials = torch.stack([rows[0] for rows in targets])
+    of_trials, _ = TASK.losses(torch.cat(targets), trials)
+    logits = torch.zeros(2, TASK.outputs, requires_grad=True)
+    of_trials(logits, trials).backward()
+    assert logits.grad is not None
+    of_levels = logits.grad[:, 1 : 1 + TASK.levels]
+    assert of_levels[0, 0].item() == pytest.approx(of_levels[1, 2].item())
+    # Where the loss counts clips, levels are balanced over clips.
+    of_clips = TASK.loss(torch.cat(targets))
+    logits = torch.zeros(44, TASK.outputs, requires_grad=True)
+    of_clips(logits, torch.cat(targets)).backward()
+    assert logits.grad is not None
+    assert logits.grad[:40, 1].sum().item() == pytest.approx(logits.grad[40:, 3].sum().item())

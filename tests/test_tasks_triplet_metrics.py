@@ -9,11 +9,12 @@ import pytest
 from ivtmetrics import Recognition, recognition
 from sklearn.metrics import average_precision_score
 
-from unisurg.benchmarks.cholect50 import COMPONENTS, NULL_TRIPLETS, TRIPLETS
+from unisurg.benchmarks.cholect50 import COMPONENTS, INSTRUMENTS, TRIPLETS
 from unisurg.evaluation.statistics import draw_cases, value
 from unisurg.tasks import triplet_metrics
 
 CLASSES = len(TRIPLETS)
+NULLS = len(INSTRUMENTS)
 Videos = tuple[list[np.ndarray], list[np.ndarray]]
 
 
@@ -85,11 +86,11 @@ def filled(package: type[Recognition], videos: Videos) -> Recognition:
 
 
 def tables(videos: Videos) -> dict[str, np.ndarray]:
-    return triplet_metrics.tables(*videos, COMPONENTS, NULL_TRIPLETS)
+    return triplet_metrics.tables(*videos, COMPONENTS, NULLS)
 
 
 def drawn(videos: Videos, draws: np.ndarray) -> dict[str, np.ndarray]:
-    found = triplet_metrics.drawn(*videos, COMPONENTS, NULL_TRIPLETS)
+    found = triplet_metrics.drawn(*videos, COMPONENTS, NULLS)
     return {name: metric(draws) for name, metric in found.items()}
 
 
@@ -217,3 +218,24 @@ def test_what_cannot_be_scored_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         tables(([truth], [scores]))
+
+
+def test_with_and_without_null_precisions_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    count = triplet_metrics.ap_global
+
+    def counting(truths: object, scores: object, of: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        counted.append(len(np.unique(of)))
+        return count(truths, scores, of, draws)
+
+    monkeypatch.setattr(triplet_metrics, "ap_global", counting)
+    videos, draws = random_videos(2), draw_cases(4, 9, 0)
+    found = triplet_metrics.drawn(*videos, COMPONENTS, NULLS)
+    both = [found[f"ap_ivt_global{end}"](draws.copy()) for end in ("", "_without_null")]
+    assert counted == [CLASSES]
+    classes = count(*videos, COMPONENTS["ivt"], draws)
+    for means, kept in zip(both, (CLASSES, CLASSES - NULLS), strict=True):
+        np.testing.assert_allclose(means, np.nanmean(classes[:, :kept], axis=1))
+    other = found["ap_ivt_global"](draws[::-1])
+    np.testing.assert_array_equal(other, both[0][::-1])
+    assert counted == [CLASSES, CLASSES]

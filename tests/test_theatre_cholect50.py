@@ -15,8 +15,8 @@ from unisurg.benchmarks.base import IGNORED, Findings
 from unisurg.benchmarks.cholect50 import TRIPLETS
 from unisurg.settings import Settings, Theatre
 from unisurg.synthetic import layouts
-from unisurg.synthetic.exact import ONE
-from unisurg.synthetic.labels import NULL, frame_times, triplets
+from unisurg.synthetic.exact import ONE, SUB, VIEW
+from unisurg.synthetic.labels import MOMENT_MS, NULL, frame_times
 from unisurg.synthetic.layouts.cholect50 import (
     CALLED,
     HELD,
@@ -27,10 +27,12 @@ from unisurg.synthetic.layouts.cholect50 import (
     operation_of,
 )
 from unisurg.synthetic.layouts.workflow import played
-from unisurg.synthetic.render import Renderer
+from unisurg.synthetic.render import Frame, Renderer
+from unisurg.synthetic.view import FIXED
 from unisurg.synthetic.worlds import WORLDS
 
 SMALL = {"small_side_px": 32, "small_videos": 4, "small_seconds": 16}
+SIDE, NEAR = 128, 12
 VERBS = {"grasp": ("grasp", "retract")}
 
 
@@ -57,28 +59,49 @@ def test_the_reader_finds_no_fault_and_no_video_of_cholec80(root: Path) -> None:
     assert REGISTRY["cholect50"].overlaps_in(names) == {"cholec80_train_in_test": []}
 
 
-def test_labels_are_what_the_instruments_do_and_none_is_told_while_one_is_on_its_way(
+def test_labels_are_what_the_pictures_show_and_none_is_told_while_an_instrument_is_on_its_way(
     root: Path, small: Theatre
 ) -> None:
     unlabelled = bare = 0
+    done: set[str] = set()
     for number, case in enumerate(find("cholect50", root).read(root, "theatre"), start=1):
         operation = operation_of(number, small, 3)
-        renderer = Renderer(operation, 32, 32)
+        renderer = Renderer(operation, SIDE, SIDE)
         times = frame_times(operation.seconds, (1, 1))
-        states = operation.at(times)
+        states, before = operation.at(times), operation.at((times - MOMENT_MS).clip(0))
         assert len(case.labels) == len(times)
-        for second, ms in enumerate(times.tolist()):
-            row = case.labels[second]
+        for second, row in enumerate(case.labels):
             if not labelled(states[second]):
                 assert (row == IGNORED).all()
                 unlabelled += 1
                 continue
-            seen = {official(triplet) for triplet in triplets(operation, renderer, ms)}
-            assert set(np.flatnonzero(row)) == seen
-            bare += not seen
+            frame = renderer.frame(states[second], before[second])
+            told = [TRIPLETS[i].split(",") for i in np.flatnonzero(row)]
+            held = {hand: NAMES[states.kind[second, hand]] for hand in range(2)
+                    if shows(frame, hand)}  # fmt: skip
+            assert {instrument for instrument, _, _ in told} == set(held.values())
+            verbs = {verb for _, verb, _ in told if verb in VERBS["grasp"]}
+            graspers = [hand for hand, name in held.items() if name == "grasper"]
+            assert verbs <= {VERBS["grasp"][moves(frame, hand)] for hand in graspers}
+            bare += not told
+            done |= verbs
     # Both kinds of empty rows occur, and are told apart.
     assert unlabelled > 0
     assert bare > 0
+    assert done == set(VERBS["grasp"])
+
+
+def shows(frame: Frame, hand: int) -> bool:
+    """Whether a hand's instrument is in the picture about its tip."""
+    x, y = (int(v) * SIDE // (VIEW * SUB) + SIDE // 2 for v in frame.state.tip[hand])
+    about = frame.instruments[max(y - NEAR, 0) : y + NEAR + 1, max(x - NEAR, 0) : x + NEAR + 1]
+    return bool((about == hand + 1).any())
+
+
+def moves(frame: Frame, hand: int) -> bool:
+    """Whether the instrument's pixels moved by more than 6 of a 256-pixel view."""
+    moved = np.abs(frame.motion[frame.instruments == hand + 1]).max()
+    return bool(moved > 6 * FIXED * SIDE / VIEW)
 
 
 def test_what_the_hands_hold_follows_from_the_phase(small: Theatre) -> None:

@@ -134,7 +134,7 @@ def test_poses_are_rotations_on_the_axis_of_the_tube(theatre: Path) -> None:
         assert np.ptp(poses[:, 2, 3]) > 0
 
 
-def test_the_camera_looks_where_the_lumen_is_not(theatre: Path) -> None:
+def test_poses_look_at_the_lumen(theatre: Path) -> None:
     """The axis of the tube, turned into the camera, is seen where the depth is greatest."""
     for folder in sorted(path for path in (theatre / "c3vd").iterdir() if path.is_dir()):
         for number, pose in enumerate(read_poses(folder / "pose.txt", Findings(folder))):

@@ -35,6 +35,7 @@ SMALL = {
     "phase_videos": 2,
     "polyp_train": 3,
     "polyp_test": 3,
+    "polyp_others": 1,
 }
 ROOT = Path(__file__).resolve().parent.parent
 OLD = ("corpus", "cholec80", "polyps")
@@ -187,7 +188,7 @@ def test_a_folder_of_another_seed_or_other_settings_is_refused(
 def test_a_folder_may_hold_some_layouts_and_gets_others_later(
     small: Theatre, tmp_path: Path
 ) -> None:
-    few = small.model_copy(update={"polyp_train": 1, "polyp_test": 1, "polyp_others": 1})
+    few = small.model_copy(update={"polyp_train": 1, "polyp_test": 1})
     layouts.write(tmp_path, few, 0, ["kvasir"])
     assert {path.name for path in tmp_path.iterdir()} == {"polyps", layouts.STAMP}
     more = few.model_copy(update={"avos_videos": 1, "clip_seconds": 1, "small_side_px": 32})
@@ -206,7 +207,7 @@ def test_a_folder_may_hold_some_layouts_and_gets_others_later(
 def test_a_layout_that_was_removed_may_be_written_with_other_settings(
     small: Theatre, tmp_path: Path
 ) -> None:
-    few = small.model_copy(update={"polyp_train": 1, "polyp_test": 1, "polyp_others": 1})
+    few = small.model_copy(update={"polyp_train": 1, "polyp_test": 1})
     layouts.write(tmp_path, few, 0, ["polyps"])
     shutil.rmtree(tmp_path / "polyps")
     layouts.write(tmp_path, few.model_copy(update={"polyp_test": 2}), 0, ["polyps"])

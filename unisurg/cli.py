@@ -16,6 +16,7 @@ from unisurg.attempts import attempt
 from unisurg.settings import Settings, load
 
 Verb = Callable[[argparse.Namespace, Settings], None]
+AddVerb = Callable[[str, Verb, str], argparse.ArgumentParser]
 
 
 def synthesize(options: argparse.Namespace, settings: Settings) -> None:
@@ -73,6 +74,7 @@ def probe(options: argparse.Namespace, settings: Settings) -> None:
 def folds(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import folds
 
+    settings.require_block(options.benchmark)
     folds.run(options.benchmark, options.family, settings, options.encoder)
 
 
@@ -181,6 +183,22 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
+    _stage_verbs(verb)
+    _comparing_verbs(verb)
+    verb("report", report, "everything on one page: reports/index.html")
+    sub = verb("synthesize", synthesize, "render the embedded theatre in the official layouts")
+    sub.add_argument("--output", type=Path, required=True)
+    help = "corpus, polyps, or a benchmark's name; several [all]"
+    sub.add_argument("--layout", nargs="+", default=(), metavar="NAME", help=help)
+    _weights_verbs(verbs)
+    _benchmarks_verbs(verbs)
+    sub = verb("ui", ui, "open the MLflow pages on the runs of this checkout")
+    sub.add_argument("--port", type=int, default=5000)
+    return top
+
+
+def _stage_verbs(verb: AddVerb) -> None:
+    """The stages of the graph, and those beside it that train."""
     sub = verb("curate", curate, "raw recordings -> clips, manifest.parquet, quarantine.csv")
     sub.add_argument("--input", type=Path, help="folder of raw recordings [curate.input]")
     sub.add_argument("--output", type=Path, default=Path("artifacts/corpus"))
@@ -206,17 +224,6 @@ def parser() -> argparse.ArgumentParser:
     sub = verb("finetune", finetune, "train the whole encoder on one benchmark, and test it")
     sub.add_argument("benchmark")
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
-    _comparing_verbs(verb)
-    verb("report", report, "everything on one page: reports/index.html")
-    sub = verb("synthesize", synthesize, "render the embedded theatre in the official layouts")
-    sub.add_argument("--output", type=Path, required=True)
-    help = "corpus, polyps, or a benchmark's name; several [all]"
-    sub.add_argument("--layout", nargs="+", default=(), metavar="NAME", help=help)
-    _weights_verbs(verbs)
-    _benchmarks_verbs(verbs)
-    sub = verb("ui", ui, "open the MLflow pages on the runs of this checkout")
-    sub.add_argument("--port", type=int, default=5000)
-    return top
 
 
 def _pretraining_options(sub: argparse.ArgumentParser, stage: str, start_from: Path | None) -> None:
@@ -237,12 +244,12 @@ def _pretraining_options(sub: argparse.ArgumentParser, stage: str, start_from: P
     )
 
 
-def _comparing_verbs(verb: Callable[[str, Verb, str], argparse.ArgumentParser]) -> None:
+def _comparing_verbs(verb: AddVerb) -> None:
     sub = verb("compare", compare, "encoders side by side, with paired intervals")
     sub.add_argument("--benchmark", metavar="NAME", help="[all that have results, a line each]")
     sub.add_argument("--metric", metavar="NAME", help="exact name [the benchmark's main metric]")
     sub.add_argument("--reference", metavar="ENCODER", default="pretrained", help="[pretrained]")
-    sub.add_argument("--kind", metavar="NAME", help="of head [the first of probe.kinds]")
+    sub.add_argument("--kind", metavar="NAME", help="of head [the main one]")
     sub.add_argument("--json", action="store_true", help="as JSON")
     help = "may the protocol `fast` stand in for `dense` during development?"
     sub = verb("neutrality", neutrality, help)

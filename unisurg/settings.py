@@ -307,14 +307,29 @@ class Finetune(Section):
 
 
 class Benchmark(Section):
-    """One block; `undistort` belongs to benchmarks of depth, whose camera is known, alone."""
+    """One block; `every` and `undistort` belong to benchmarks of depth alone, `fps` to all others.
+
+    Nobody knows the rate of a sequence with depth: its time is counted in frames, 1 a unit.
+    """
 
     root: Path
     split: str
     frames: Positive
-    fps: PositiveFloat
+    fps: PositiveFloat = 1.0
     size_px: Side
+    every: Positive | None = None
     undistort: bool | None = None
+
+    @model_validator(mode="after")
+    def _counts_in_one_unit(self) -> Benchmark:
+        if ("fps" in self.model_fields_set) == (self.every is not None):
+            raise ValueError("needs fps, or in a block of depth `every` in its place")
+        return self
+
+    @property
+    def known_fps(self) -> float | None:
+        """`fps`, None of sequences with depth."""
+        return self.fps if self.every is None else None
 
 
 class Report(Section):

@@ -21,7 +21,6 @@ import hashlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -35,6 +34,7 @@ import psutil
 
 from unisurg import lineage, telemetry
 from unisurg.lineage import Lineage
+from unisurg.processes import has_died, identity_of
 from unisurg.settings import Settings, Tracking
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def track_stage(name: str, settings: Settings, root: Path | None = None) -> Iter
 @survive("start a run")
 def _start(name: str, settings: Settings, root: Path, origin: Lineage) -> LoggedRun | None:
     store = open_store(settings.tracking, root)
-    tags = _git_tags(origin) | {STAGE: name, PROCESS: _process_identity(psutil.Process())}
+    tags = _git_tags(origin) | {STAGE: name, PROCESS: identity_of(psutil.Process())}
     tags |= {f"input.{path}": md5 for path, md5 in origin.inputs.items()}
     pipeline = pipeline_key()
     with store.lock:  # else another stage that ends just now could call the pipeline finished
@@ -261,7 +261,7 @@ def pipeline_key() -> str | None:
     for process in psutil.Process().parents():
         try:
             if _runs_dvc(process.cmdline()):
-                return f"dvc {_process_identity(process)}"
+                return f"dvc {identity_of(process)}"
         except psutil.Error:
             continue
     return None
@@ -271,21 +271,6 @@ def _runs_dvc(command: list[str]) -> bool:
     """`dvc ...`, `python /path/to/dvc ...` or `python -m dvc ...`."""
     program = [Path(word).name for word in command[:2]]
     return "dvc" in program or command[1:3] == ["-m", "dvc"]
-
-
-def _process_identity(process: psutil.Process) -> str:
-    """A process among all of all times: a pid alone is used again."""
-    return f"{socket.gethostname()}/{process.pid}/{process.create_time():.0f}"
-
-
-def _has_died(identity: str) -> bool:
-    host, pid, started = identity.rsplit("/", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.0f}" != started
-    except psutil.Error:
-        return True
 
 
 @dataclass(frozen=True)
@@ -318,7 +303,7 @@ class Store:
             last: dict[str, str] = {}
             for run in self._search(f"tags.{PARENT} = '{pipeline_run_id}'"):
                 status = run.info.status
-                if status == "RUNNING" and _has_died(run.data.tags[PROCESS]):
+                if status == "RUNNING" and has_died(run.data.tags[PROCESS]):
                     status = "KILLED"
                     self.client.set_terminated(run.info.run_id, status)
                 last.setdefault(run.data.tags[STAGE], status)

@@ -96,17 +96,19 @@ _GROUPS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
 # Instrument, verb and target of each triplet, (100, 3).
 PARTS_OF = np.array([(i, v, t) for i, v, targets in _GROUPS for t in targets])
 TRIPLETS = tuple(f"{INSTRUMENTS[i]},{VERBS[v]},{TARGETS[t]}" for i, v, t in PARTS_OF)
-# The last six triplets: an instrument that does nothing to nothing.
-NULL_TRIPLETS = len(INSTRUMENTS)
-# Class of each triplet (100,) in each component; pairs are numbered as in label_mapping.txt.
-COMPONENTS: Mapping[str, np.ndarray] = {
-    "i": PARTS_OF[:, 0],
-    "v": PARTS_OF[:, 1],
-    "t": PARTS_OF[:, 2],
-    "iv": PARTS_OF[:, 0] * len(VERBS) + PARTS_OF[:, 1],
-    "it": PARTS_OF[:, 0] * len(TARGETS) + PARTS_OF[:, 2],
-    "ivt": np.arange(len(TRIPLETS)),
-}
+# The rows of label_mapping.txt, (100, 6): triplet, instrument, verb, target, and the two pairs.
+MAP = np.column_stack(
+    [
+        np.arange(len(TRIPLETS)),
+        PARTS_OF,
+        PARTS_OF[:, 0] * len(VERBS) + PARTS_OF[:, 1],
+        PARTS_OF[:, 0] * len(TARGETS) + PARTS_OF[:, 2],
+    ]
+)
+# Class of each triplet (100,) in each component, by the owners' numbers.
+COMPONENTS: Mapping[str, np.ndarray] = dict(
+    zip(("ivt", "i", "v", "t", "iv", "it"), MAP.T, strict=True)
+)
 FPS = 1
 ROW = 15
 # Videos 1 to 40 are Cholec80's training half.
@@ -339,15 +341,14 @@ def _check_map(path: Path, findings: Findings) -> None:
     if not path.is_file():
         findings.warning(path, "missing", "the published map is taken; restore it to be sure")
         return
-    expected = np.stack([COMPONENTS[name] for name in ("ivt", "i", "v", "t", "iv", "it")], axis=1)
     lines = [line for line in read_lines(path, findings) if not line.startswith("#")]
     for number, line in enumerate(lines):
-        if number >= len(expected) or line.split(",") != [str(part) for part in expected[number]]:
+        if number >= len(MAP) or line.split(",") != [str(part) for part in MAP[number]]:
             problem = f"triplet {number} is {line!r}"
             findings.error(path, f"{problem}, which is not its map", "get the original file")
             return
-    if len(lines) < len(expected):
-        problem = f"{len(lines)} triplets, expected {len(expected)}"
+    if len(lines) < len(MAP):
+        problem = f"{len(lines)} triplets, expected {len(MAP)}"
         findings.error(path, problem, "get the original file")
 
 

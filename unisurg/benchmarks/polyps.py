@@ -64,10 +64,11 @@ CLINICDB_ENDS = (
 CLINICDB_VALIDATION = range(25, 30)
 
 PRANET = StatedSplit(
-    note="PraNet's folders; it has no validation list: the last fifth of TrainDataset in "
+    note="PraNet's folders; it has no validation list: val is the last fifth of TrainDataset in "
     "natural order, which are Kvasir-SEG pictures in the original copy, so that no "
-    "CVC-ClinicDB sequence is on both sides.",
+    "CVC-ClinicDB sequence is on both sides. Decoders are then trained on all of TrainDataset.",
     val=0.2,
+    refit=True,
 )
 
 
@@ -90,7 +91,7 @@ class SequenceValidation:
     """
 
     note: str
-    refit: bool = False
+    refit: bool = True
 
     def assign(self, stated: Mapping[str, Part | None], findings: Findings) -> dict[str, Part]:
         val = {
@@ -109,7 +110,7 @@ CLINICDB_SPLIT = ByCase(
     SequenceValidation(
         note="PraNet's folders, which draw single frames: frames of the tested sequences are "
         "trained on, so the result is too good. Val are the training frames of CVC-ClinicDB's "
-        "sequences 25 to 29.",
+        "sequences 25 to 29; decoders are then trained on all of TrainDataset.",
     )
 )
 

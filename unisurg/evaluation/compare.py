@@ -7,9 +7,11 @@ wrote down is known: the differences between the pretrained encoder and each oth
 
 from __future__ import annotations
 
+import math
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,10 @@ class Row:
     difference: Estimate | None = None
     ahead: int | None = None
 
+    def as_dict(self) -> dict[str, Any]:
+        gain = None if self.difference is None else self.difference.as_dict()
+        return {**vars(self), "estimate": self.estimate.as_dict(), "difference": gain}
+
 
 @dataclass(frozen=True)
 class SideBySide:
@@ -61,7 +67,8 @@ class SideBySide:
     split: str
     protocol: str
     window: str
-    lookahead_s: float
+    lookahead_s: float | None
+    lookahead: str
     metric: str
     kind: str
     test_cases: int
@@ -70,7 +77,7 @@ class SideBySide:
     rows: tuple[Row, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "rows": [row.as_dict() for row in self.rows]}
 
 
 def tables_path(benchmark: str) -> Path:
@@ -116,8 +123,9 @@ def compare(
     if metric not in head.pretrained:
         raise CompareError(_unknown("metric", metric, head.pretrained))
     if kind == found.kind:
-        tables = read_tables(root / tables_path(benchmark), metric)
-        rows = from_tables(tables, metric, reference, settings)
+        path = root / tables_path(benchmark)
+        tables, groups = read_tables(path, metric), read_groups(path)
+        rows = from_tables(tables, groups, metric, reference, settings)
     else:
         rows = from_facts(head, metric, reference)
     return SideBySide(
@@ -137,42 +145,60 @@ def read_tables(path: Path, metric: str) -> dict[str, dict[int, Table]]:
     Raises:
         ReportedError: the file is missing or is none, or has no table of that metric.
     """
+    tables: dict[str, dict[int, Table]] = {}
+    with _opened(path) as stored:
+        for name in stored.files:
+            encoder, _, rest = name.partition("/")
+            seed, _, of = rest.partition("/")
+            if of == metric:
+                tables.setdefault(encoder, {})[int(seed)] = stored[name]
+        if PRETRAINED not in tables:
+            raise ValueError(f"no table {PRETRAINED}/SEED/{metric}")
+    return tables
+
+
+def read_groups(path: Path) -> list[str]:
+    """The group of each test case, in the order of the tables; errors as of `read_tables`."""
+    with _opened(path) as stored:
+        return [str(group) for group in stored["groups"]]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A file of tables; what cannot be read of it is an error with the command for a new one."""
     stage = f"probe@{path.parent.name}"
     if not path.is_file():
         raise ReportedError(f"{path}: no such file; `dvc repro {stage}` makes it")
-    tables: dict[str, dict[int, Table]] = {}
     try:
         with np.load(path, allow_pickle=False) as stored:
-            for name in stored.files:
-                encoder, _, rest = name.partition("/")
-                seed, _, of = rest.partition("/")
-                if of == metric:
-                    tables.setdefault(encoder, {})[int(seed)] = stored[name]
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
+            yield stored
+    except (zipfile.BadZipFile, ValueError, KeyError, OSError) as error:
         raise ReportedError(
             f"{path}: not a readable file of tables ({error}); write it anew with"
             f" `dvc repro -f -s {stage}`"
         ) from None
-    if PRETRAINED not in tables:
-        raise ReportedError(
-            f"{path}: no table {PRETRAINED}/SEED/{metric}; write it anew with"
-            f" `dvc repro -f -s {stage}`"
-        )
-    return tables
 
 
 def from_tables(
-    tables: Mapping[str, Mapping[int, Table]], metric: str, reference: str, settings: Settings
+    tables: Mapping[str, Mapping[int, Table]],
+    groups: Sequence[str],
+    metric: str,
+    reference: str,
+    settings: Settings,
 ) -> list[Row]:
     """Rows of all encoders from their tables by seed, with the draws of cases that probes use.
 
-    Differences pair the seeds that both encoders have. Replicates bring their own draws.
+    Differences pair the seeds that both encoders have. Replicates bring their own draws. An encoder
+    without a number under any seed has no row.
+
+    Args:
+        groups: of each case, see `statistics.draw_groups`.
     """
+    tables = {encoder: found for encoder, found in tables.items() if _has_a_number(found)}
     if reference not in tables:
         raise CompareError(_unknown("encoder", reference, tables))
     theirs = tables[reference]
-    cases = len(next(iter(theirs.values())))
-    draws = statistics.draw_cases(cases, settings.probe.bootstrap, settings.seed)
+    draws = statistics.draw_groups(groups, settings.probe.bootstrap, settings.seed)
     rows = []
     for encoder in _first(reference, tables):
         ours = tables[encoder]
@@ -235,8 +261,12 @@ def _tuned(root: Path, benchmark: str, metric: str, reference: str) -> list[Row]
     ]
 
 
+def _has_a_number(tables: Mapping[int, Table]) -> bool:
+    return any(math.isfinite(statistics.value(table)) for table in tables.values())
+
+
 def _row(encoder: str, tuned: bool, metric: str, estimate: Estimate, gain: Estimate | None) -> Row:
-    if gain is None:
+    if gain is None or not math.isfinite(gain.mean):  # no seed in which both have a number
         return Row(encoder, tuned, estimate)
     better = -1 if lower_is_better(metric) else 1
     return Row(encoder, tuned, estimate, gain, sum(better * seed > 0 for seed in gain.seeds))
@@ -244,7 +274,10 @@ def _row(encoder: str, tuned: bool, metric: str, estimate: Estimate, gain: Estim
 
 def _estimate(measures: Measures, metric: str) -> Estimate | None:
     found = measures.get(metric)
-    return None if found is None else Estimate(found.mean, found.low, found.high, found.seeds)
+    if found is None:
+        return None
+    seeds = tuple(math.nan if seed is None else seed for seed in found.seeds)
+    return Estimate(found.mean, found.low, found.high, seeds)
 
 
 def _first(reference: str, encoders: Mapping[str, object]) -> Sequence[str]:
@@ -252,7 +285,7 @@ def _first(reference: str, encoders: Mapping[str, object]) -> Sequence[str]:
 
 
 def _protocol(found: Results) -> dict[str, Any]:
-    names = ("split", "protocol", "window", "lookahead_s", "unit")
+    names = ("split", "protocol", "window", "lookahead_s", "lookahead", "unit")
     return {name: getattr(found, name) for name in names}
 
 

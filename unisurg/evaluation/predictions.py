@@ -21,6 +21,7 @@ import numpy as np
 
 from unisurg.evaluation.store import DENSE, pictured
 
+# Tasks whose clips have moments in a recording.
 TIMED = frozenset({"phase", "skill", "triplet"})
 
 

@@ -6,6 +6,8 @@ Reading is strict: a file that lacks a field says which one, and which stage wri
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,8 +18,9 @@ from unisurg.settings import Protocol, WindowKind
 METRICS = Path("metrics")
 TUNED_METRICS = METRICS / "finetune"
 SHARE = "%"
-# How the names of errors begin, and what parts of a name say that it is no share of 1.
+# How the names of errors and of rank correlations begin, and what parts of a name say its unit.
 ERRORS = ("mae", "abs_rel", "sq_rel", "rmse")
+CORRELATIONS = ("spearman",)
 UNITS = {"points": "points", "mm": "mm", "log": "ln"}
 
 
@@ -31,13 +34,34 @@ def lower_is_better(metric: str) -> bool:
 
 
 def unit_of(metric: str) -> str:
-    """Unit in which a metric is shown, by its exact name: `SHARE`, unless the name has another."""
+    """Unit in which a metric is shown, by its exact name: `SHARE`, unless the name has another.
+
+    A correlation has none.
+    """
+    if metric.startswith(CORRELATIONS):
+        return ""
     return next((UNITS[part] for part in metric.split("_") if part in UNITS), SHARE)
 
 
 def in_unit(metric: str, value: float) -> float:
     """A value as it is shown: a share in 0..1 times 100, any other as it is."""
     return 100 * value if unit_of(metric) == SHARE else value
+
+
+def written(metric: str, value: float | None, sign: str = "") -> str:
+    """A value as it is shown, without its unit: one digit of a share, two of any other.
+
+    A value that there is not, None or NaN, is a dash. `sign` is "+" where a plus is to be written.
+    """
+    if value is None or math.isnan(value):
+        return "-"
+    digits = 1 if unit_of(metric) == SHARE else 2
+    return f"{in_unit(metric, value):{sign}.{digits}f}"
+
+
+def known(seeds: Iterable[float | None]) -> list[float]:
+    """The values of those seeds that have a number."""
+    return [value for value in seeds if value is not None and not math.isnan(value)]
 
 
 class Facts(BaseModel):
@@ -49,13 +73,14 @@ class Facts(BaseModel):
 class Estimate(Facts):
     """Mean over seeds, 95 % bootstrap interval over test cases, value of each seed.
 
-    In 0..1, or in the unit that the metric's name says, see `unit_of`.
+    In 0..1, or in the unit that the metric's name says, see `unit_of`. A seed without a number on
+    these cases is None.
     """
 
     mean: float
     low: float
     high: float
-    seeds: tuple[float, ...]
+    seeds: tuple[float | None, ...]
 
 
 Measures = dict[str, Estimate]
@@ -96,16 +121,21 @@ class Fewer(Facts):
 
 
 class Results(Head):
-    """Everything a probe reports of one benchmark; the head at the top is of the kind `kind`."""
+    """Everything a probe reports of one benchmark; the head at the top is of the kind `kind`.
+
+    `fps` is None where nobody knows the rate of the frames; then so is `lookahead_s`, unless
+    `lookahead_frames` is 0.
+    """
 
     benchmark: str
     task: str
     split: str
     protocol: Protocol
     window: WindowKind
-    lookahead_s: float
+    lookahead_s: float | None
+    lookahead_frames: int = 0
     frames: int
-    fps: float
+    fps: float | None
     kind: str
     cases: dict[str, int]
     clips: dict[str, int]
@@ -120,6 +150,13 @@ class Results(Head):
     def _has_its_main_metric(self) -> Results:
         _require(self.main, self.pretrained)
         return self
+
+    @property
+    def lookahead(self) -> str:
+        """What features may know of after the labelled moment, in words; empty where nothing."""
+        if self.lookahead_s is None:
+            return f"{self.lookahead_frames} frames"
+        return f"{self.lookahead_s:g} s" if self.lookahead_s else ""
 
     @property
     def heads(self) -> dict[str, Head]:

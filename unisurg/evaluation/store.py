@@ -91,11 +91,18 @@ class Tokens:
 
 @dataclass(frozen=True)
 class StoredCase:
-    """One case in the folder `root`."""
+    """One case in the folder `root`.
+
+    Statistics draw the cases of one `group` together; it is the case itself unless told otherwise.
+    """
 
     root: Path
     case: str
     split: Part
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.case)
 
     def tokens(self, variant: str) -> Tokens:
         """Tokens of the encoder `variant`."""
@@ -137,10 +144,11 @@ class Index:
     """What `index.json` says about the benchmark and how its features were made.
 
     `encoders` maps each encoder's name to its variants: one, or one per seed where it is untrained.
-    `digests` maps each variant to the digest of its weights. `lookahead_s` is how many seconds
-    after the labelled moment a clip may know of, 0 for the causal windows of `dense`. `every_s` are
-    the seconds between the clips of a training or validation video, 0 where cases are no videos;
-    `test_every_s` those of a test video.
+    `digests` maps each variant to the digest of its weights. `fps` is None where nobody knows the
+    rate of the frames: a clip of a sequence with depth are neighbours. `lookahead_frames` is how
+    many frames after the labelled moment a clip may know of, 0 for the causal windows of `dense`.
+    `every_s` are the seconds between the clips of a training or validation video, 0 where cases are
+    no videos; `test_every_s` those of a test video.
     """
 
     benchmark: str
@@ -152,14 +160,21 @@ class Index:
     classes: tuple[str, ...]
     size_px: int
     frames: int
-    fps: float
+    fps: float | None
     protocol: Protocol
     window: WindowKind
-    lookahead_s: float
+    lookahead_frames: int
     every_s: float
     test_every_s: float
     encoders: Mapping[str, tuple[str, ...]]
     digests: Mapping[str, str]
+
+    @property
+    def lookahead_s(self) -> float | None:
+        """`lookahead_frames` in seconds; None where they are not 0 and their rate is not known."""
+        if not self.lookahead_frames:
+            return 0.0
+        return None if self.fps is None else self.lookahead_frames / self.fps
 
 
 @dataclass(frozen=True)
@@ -185,13 +200,13 @@ def read(root: Path) -> Store:
     rows = facts.pop("cases")
     encoders = {name: tuple(variants) for name, variants in facts.pop("encoders").items()}
     index = Index(**{**facts, "classes": tuple(facts["classes"]), "encoders": encoders})
-    cases = (StoredCase(root, row["case"], row["split"]) for row in rows)
+    cases = (StoredCase(root, row["case"], row["split"], row["group"]) for row in rows)
     return Store(index, tuple(cases))
 
 
 def write_index(root: Path, index: Index, cases: Sequence[StoredCase]) -> None:
     """Write `index.json`; equal content gives equal bytes."""
-    rows = [{"case": case.case, "split": case.split} for case in cases]
+    rows = [{"case": case.case, "split": case.split, "group": case.group} for case in cases]
     text = json.dumps({**asdict(index), "cases": rows}, indent=1)
     (root / "index.json").write_text(text + "\n", encoding="utf-8")
 

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from unisurg.report.drawing import WIDTH_IN, mosaic, panel, styled
-from unisurg.report.palette import DEPTH, ERROR, RULE
+from unisurg.report.palette import DEPTH, ENCODERS, ERROR, RULE
 
-TITLES = {"pretrained": "Pretrained", "random": "Random weights"}
 # Colours of the error end there; the scale says so.
 MOST_ERROR = 0.5
 
@@ -28,7 +27,7 @@ def depth_figure(cases: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     (H, W) in mm; a truth of 0 is none, and the error there is left out. All pictures share one
     scale of depth, which runs over what is true of 98 % of them.
     """
-    encoders = [name for name in TITLES if all(name in case for case in cases.values())]
+    encoders = [name for name in ENCODERS if all(name in case for case in cases.values())]
     columns = 2 + 2 * len(encoders)
     cell_in = WIDTH_IN / columns
     heights = [cell_in * c["image"].shape[0] / c["image"].shape[1] for c in cases.values()]
@@ -42,7 +41,8 @@ def depth_figure(cases: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         for place, encoder in enumerate(encoders):
             _map(row[2 + 2 * place], case[encoder], depth)
             _map(row[3 + 2 * place], relative_error(case["truth"], case[encoder]), error)
-    titles = ["Picture", "True depth", *(t for e in encoders for t in (TITLES[e], "its error"))]
+    said = [text for name in encoders for text in (ENCODERS[name][0].capitalize(), "its error")]
+    titles = ["Picture", "True depth", *said]
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title)
     scale = _scale(figure, depth, grid[:, :3], "depth, mm")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from unisurg.evaluation.reported import Comparison, Estimate, Results
+from unisurg.evaluation.reported import Comparison, Estimate, Results, known
 from unisurg.report.drawing import WIDTH_IN, styled
 from unisurg.report.inputs import Inputs
-from unisurg.report.palette import INK, MUTED, PRETRAINED, RANDOM, RULE
+from unisurg.report.palette import ENCODERS, INK, MUTED, PRETRAINED, RANDOM, RULE
 from unisurg.report.wording import FAMILIES, group_of, title_of
 
 ROW_IN = 0.52
@@ -83,7 +83,7 @@ def effect_figure(effects: Sequence[Effect]) -> Figure:
         across = value.get_yaxis_transform()
         value.text(0, row, group, transform=across, color=MUTED, fontweight="bold", va="center")
     value.set_title("Test result, %")
-    gain.set_title("Pretrained − random, points")
+    gain.set_title("Pretrained − random weights, points")
     gain.axvline(0, color=MUTED, linewidth=0.9, zorder=0)
     low, high = gain.get_xlim()
     gain.set_xlim(min(low, -1.0), max(high, 1.0))
@@ -117,19 +117,19 @@ def _places(effects: Sequence[Effect]) -> tuple[list[float], dict[str, float], f
 def _interval(axes: Axes, estimate: Estimate, y: float, colour: str) -> None:
     """95 % interval as a bar, mean as a disc with its value, seeds as rings."""
     low, mean, high = (100 * bound for bound in (estimate.low, estimate.mean, estimate.high))
-    seeds = [100 * seed for seed in estimate.seeds]
+    seeds = [100 * seed for seed in known(estimate.seeds)]
     axes.plot([low, high], [y, y], color=colour, linewidth=5, alpha=0.3, solid_capstyle="round")
     axes.scatter(seeds, [y] * len(seeds), s=16, color="white", edgecolors=colour, linewidths=0.9)
     axes.scatter([mean], [y], s=40, color=colour, zorder=3)
-    right = max(high, *seeds)
+    right = max([high, *seeds])
     axes.annotate(
         f"{mean:.1f}", (right, y), (7, 0), textcoords="offset points", va="center", fontsize=8
     )
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    axes.scatter([], [], s=40, color=PRETRAINED, label="pretrained")
-    axes.scatter([], [], s=40, color=RANDOM, label="random weights")
+    for title, colour in ENCODERS.values():
+        axes.scatter([], [], s=40, color=colour, label=title)
     axes.scatter([], [], s=16, color="white", edgecolors=MUTED, label="one seed")
     axes.plot([], [], color=MUTED, linewidth=5, alpha=0.3, label="95 % interval over cases")
     figure.legend(loc="outside lower center", ncols=4, handletextpad=0.5)

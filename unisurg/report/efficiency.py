@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from unisurg.evaluation.reported import Estimate, Fewer, Results
 from unisurg.report.drawing import WIDTH_IN, styled
-from unisurg.report.palette import INK, MUTED, PRETRAINED, RANDOM, RULE
+from unisurg.report.palette import ENCODERS, INK, MUTED, RULE
 
 COLUMNS = 2
 
@@ -39,8 +39,8 @@ def efficiency_figure(curves: Mapping[str, Sequence[Fewer]], metrics: Sequence[s
 
 def _panel(axes: Axes, curve: Sequence[Fewer]) -> None:
     both = [row for row in curve if row.random is not None]
-    _line(axes, [(row.fraction, row.random) for row in both], RANDOM, "random weights")
-    _line(axes, [(row.fraction, row.pretrained) for row in curve], PRETRAINED, "pretrained")
+    _line(axes, [(row.fraction, row.random) for row in both], "random")
+    _line(axes, [(row.fraction, row.pretrained) for row in curve], "pretrained")
     shares = [100 * row.fraction for row in curve]
     axes.set_xticks(shares, [f"{s:g} %\n{row.cases}" for s, row in zip(shares, curve, strict=True)])
     axes.set_xlim(0, 104)
@@ -50,15 +50,14 @@ def _panel(axes: Axes, curve: Sequence[Fewer]) -> None:
     axes.set_axisbelow(True)
 
 
-def _line(
-    axes: Axes, points: Sequence[tuple[float, Estimate | None]], colour: str, name: str
-) -> None:
+def _line(axes: Axes, points: Sequence[tuple[float, Estimate | None]], encoder: str) -> None:
     known = [(100 * fraction, found) for fraction, found in points if found is not None]
     if not known:
         return
+    title, colour = ENCODERS[encoder]
     shares = [share for share, _ in known]
     low, mean, high = (
         [100 * getattr(found, bound) for _, found in known] for bound in ("low", "mean", "high")
     )
     axes.fill_between(shares, low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(shares, mean, color=colour, linewidth=1.8, marker="o", markersize=5, label=name)
+    axes.plot(shares, mean, color=colour, linewidth=1.8, marker="o", markersize=5, label=title)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -28,13 +29,12 @@ from unisurg.report.inputs import (
 from unisurg.report.learning import learning_figure
 from unisurg.report.masks import mask_figure
 from unisurg.report.overlays import overlay_figure
+from unisurg.report.palette import ENCODERS
 from unisurg.report.ratings import gestures_of, rating_figure
 from unisurg.report.ribbons import ribbon_figure
 from unisurg.report.triplets import triplet_figure
 from unisurg.report.wording import title_of
 from unisurg.settings import Report, Settings
-
-ENCODERS = {"pretrained": "Pretrained encoder", "random": "Random encoder"}
 
 
 def of_pretraining(stage: str, log: Path, report: Report) -> dict[str, Figure]:
@@ -94,38 +94,55 @@ def efficiency(inputs: Inputs) -> dict[str, Figure]:
 
 def drawn(predictions: Predictions, report: Report) -> dict[str, Figure]:
     """What shows the predictions of a family of tasks."""
-    if predictions.task == "segmentation":
-        return segmentation(predictions, report.overlays)
-    if predictions.task == "depth":
-        return {"depths": depth_figure(dict(list(predictions.cases.items())[: report.overlays]))}
-    if predictions.task == "triplet":
-        return triplets(predictions, report.ribbons)
-    if predictions.task == "skill":
-        return skill(predictions, report.ribbons)
-    if predictions.task == "phase":
-        return phases(predictions, report.ribbons)
-    return {"confusion": confusion(predictions, "class", "clips")}
+    return DRAWN[predictions.task](predictions, report)
 
 
-def phases(predictions: Predictions, most: int) -> dict[str, Figure]:
-    """`ribbons` of the first `most` cases, `confusion` over all of them."""
-    first = dict(list(predictions.cases.items())[:most])
+def phases(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    """`ribbons` of the first cases, `confusion` over all of them."""
+    first = _first(predictions.cases, report.ribbons)
     return {
         "ribbons": ribbon_figure(first, predictions.classes),
         "confusion": confusion(predictions, "phase", "moments"),
     }
 
 
-def triplets(predictions: Predictions, most: int) -> dict[str, Figure]:
-    first = dict(list(predictions.cases.items())[:most])
+def actions(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    return {"confusion": confusion(predictions, "class", "clips")}
+
+
+def triplets(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    first = _first(predictions.cases, report.ribbons)
     return {"timelines": triplet_figure(first, predictions.classes)}
 
 
-def skill(predictions: Predictions, most: int) -> dict[str, Figure]:
-    """`ratings` of all trials, and `gestures` of the first `most` that are transcribed."""
-    told = dict(list(gestures_of(predictions.cases).items())[:most])
+def skill(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    """`ratings` of all trials, and `gestures` of the first that are transcribed."""
+    told = _first(gestures_of(predictions.cases), report.ribbons)
     found = {"ratings": rating_figure(predictions.cases)}
     return found | ({"gestures": ribbon_figure(told, GESTURES)} if told else {})
+
+
+def segmentation(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    return {"overlays": overlay_figure(_first(predictions.cases, report.overlays))}
+
+
+def depth(predictions: Predictions, report: Report) -> dict[str, Figure]:
+    return {"depths": depth_figure(_first(predictions.cases, report.overlays))}
+
+
+DRAWN = {
+    "phase": phases,
+    "action": actions,
+    "triplet": triplets,
+    "skill": skill,
+    "segmentation": segmentation,
+    "depth": depth,
+}
+
+
+def _first(cases: Mapping[str, Arrays], most: int) -> dict[str, Arrays]:
+    """The first cases of the file, not the best ones."""
+    return dict(islice(cases.items(), most))
 
 
 def confusion(predictions: Predictions, what: str, unit: str) -> Figure:
@@ -133,12 +150,10 @@ def confusion(predictions: Predictions, what: str, unit: str) -> Figure:
     cases = list(predictions.cases.values())
     truths = [bands["truth"] for bands in cases]
     counts = {
-        title: count(truths, [bands[encoder] for bands in cases], len(predictions.classes))
-        for encoder, title in ENCODERS.items()
+        title.capitalize(): count(
+            truths, [bands[encoder] for bands in cases], len(predictions.classes)
+        )
+        for encoder, (title, _) in ENCODERS.items()
         if all(encoder in bands for bands in cases)
     }
     return confusion_figure(counts, predictions.classes, what, unit)
-
-
-def segmentation(predictions: Predictions, most: int) -> dict[str, Figure]:
-    return {"overlays": overlay_figure(dict(list(predictions.cases.items())[:most]))}

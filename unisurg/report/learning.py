@@ -9,9 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from unisurg.report.drawing import WIDTH_IN, styled
-from unisurg.report.palette import MUTED, PRETRAINED, RANDOM, RULE
-
-COLOURS = {"pretrained": PRETRAINED, "random": RANDOM}
+from unisurg.report.palette import ENCODERS, MUTED, RULE
 
 
 @styled
@@ -24,15 +22,14 @@ def learning_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     grid = figure.subplots(len(histories), 2, squeeze=False)
     for (loss, val), (title, history) in zip(grid, histories.items(), strict=True):
         for (encoder, _), rows in history.groupby(["encoder", "seed"], sort=True):
-            colour = COLOURS.get(str(encoder), MUTED)
+            _, colour = ENCODERS.get(str(encoder), ("", MUTED))
             loss.plot(rows["epoch"], rows["train_loss"], color=colour, linewidth=1.6)
             val.plot(rows["epoch"], 100 * rows["val"], color=colour, linewidth=1.6, marker=".")
         _dressed(loss, f"{title}: training loss")
         _dressed(val, f"{title}: validation, %")
-    named = {"pretrained": "from pretrained weights", "random": "from random weights"}
     handles = [
-        Axes.plot(grid[0, 0], [], [], color=COLOURS[encoder], linewidth=2, label=label)[0]
-        for encoder, label in named.items()
+        Axes.plot(grid[0, 0], [], [], color=colour, linewidth=2, label=title)[0]
+        for title, colour in ENCODERS.values()
     ]
     figure.legend(handles=handles, loc="outside lower left", ncols=2)
     return figure

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from unisurg.report.drawing import WIDTH_IN, mosaic, panel, styled
-from unisurg.report.palette import INK, MISSED, MUTED, RULE, SPURIOUS, TRUTH
+from unisurg.report.palette import ENCODERS, INK, MISSED, MUTED, RULE, SPURIOUS, TRUTH
 
 THRESHOLD = 0.5
 TINT = 0.62
-TITLES = {"pretrained": "Pretrained", "random": "Random weights"}
 GAP = 0.12  # between the two pictures of a row, as a share of a panel
 
 
@@ -26,7 +25,7 @@ def overlay_figure(cases: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     A case maps `image` to (H, W, 3) uint8, `truth` to (H, W) bool, `pretrained` and perhaps
     `random` to the foreground's probability, (H, W).
     """
-    encoders = [name for name in TITLES if all(name in case for case in cases.values())]
+    encoders = [name for name in ENCODERS if all(name in case for case in cases.values())]
     wide = 1 + len(encoders)
     pairs = [list(cases.values())[i : i + 2] for i in range(0, len(cases), 2)]
     cell_in = WIDTH_IN / (2 * wide + GAP)
@@ -41,8 +40,9 @@ def overlay_figure(cases: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     for row, pair in zip(grid, pairs, strict=True):
         for case, columns in zip(pair, (row[:wide], row[wide + 1 :]), strict=False):
             _case(columns, case, encoders)
+    titles = ["Picture", *(ENCODERS[name][0].capitalize() for name in encoders)]
     for columns in (grid[0, :wide], grid[0, wide + 1 :])[: len(pairs[0])]:
-        for axes, title in zip(columns, ["Picture", *map(TITLES.get, encoders)], strict=True):
+        for axes, title in zip(columns, titles, strict=True):
             axes.set_title(title)
     figure.legend(handles=_legend(), loc="outside lower left", ncols=3)
     return figure

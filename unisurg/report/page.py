@@ -9,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
+from unisurg.evaluation.reported import known
 from unisurg.report import inputs as reading
 from unisurg.report.effect import Effect, effects_of
 from unisurg.report.inputs import Inputs
@@ -21,7 +22,8 @@ def build(root: Path, settings: Settings, output: Path) -> Path:
     """Write the report of what lies below `root` to `output`, and return `output`.
 
     The page is one HTML file: styles, pictures and tables inside, no script, no address to fetch.
-    Equal inputs give equal bytes: nothing in it is a time or a machine.
+    Equal inputs give equal bytes: nothing in it is a time or a machine, but for the words of a
+    failure.
     """
     text = render(reading.read(root, settings))
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +115,8 @@ def finding(effect: Effect) -> str:
     gain = effect.difference
     if gain is None:
         return f"{ours}; there is no random encoder to compare with."
-    ahead = sum(seed > 0 for seed in gain.seeds)
-    seeds = f"ahead in {ahead} of {len(gain.seeds)} seeds"
+    told = known(gain.seeds)
+    seeds = f"ahead in {sum(seed > 0 for seed in told)} of {len(told)} seeds"
     verdicts = {
         1: "more than the same probe reaches on random weights",
         0: "not told apart from the same probe on random weights",

@@ -23,6 +23,8 @@ CATEGORIES = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", 
 PRETRAINED = "#2b5d8c"
 RANDOM = "#9a9da5"
 SECOND_STAGE = "#c7621b"
+# Name and colour of the encoders that every benchmark has, by their names in the files.
+ENCODERS = {"pretrained": ("pretrained", PRETRAINED), "random": ("random weights", RANDOM)}
 
 # On reddish tissue yellow and blue are far from the picture and from each other.
 TRUTH = "#ffffff"

@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from unisurg.benchmarks.jigsaws import GRS_RANGE
 from unisurg.report.drawing import WIDTH_IN, styled
-from unisurg.report.palette import MUTED, PRETRAINED, RANDOM, RULE
+from unisurg.report.palette import ENCODERS, MUTED, RULE
 
 Bands = Mapping[str, np.ndarray]
-ENCODERS = {"pretrained": (PRETRAINED, "Pretrained encoder"), "random": (RANDOM, "Random encoder")}
 MARGIN = 1  # points beside the scale
 
 
@@ -38,6 +37,16 @@ def rating_figure(cases: Mapping[str, Bands]) -> Figure:
     return figure
 
 
+def best_constant(cases: Mapping[str, Bands]) -> float:
+    """`closeness_grs_over_trials` of the one answer to all trials that would get the most, in 0..1.
+
+    That answer is the median of the true ratings.
+    """
+    ratings = np.array([bands["truth"]["rating"][0] for bands in cases.values()], float)
+    error = np.abs(ratings - np.median(ratings)).mean()
+    return float(1 - error / (GRS_RANGE[1] - GRS_RANGE[0]))
+
+
 def gestures_of(cases: Mapping[str, Bands]) -> dict[str, dict[str, np.ndarray]]:
     """Gestures (S,) and their moments as one camera has them, of the trials that have any."""
     found = {}
@@ -59,7 +68,7 @@ def _exercise(bands: Bands) -> str:
 def _panel(axes: Axes, trials: list[Bands]) -> None:
     low, high = GRS_RANGE[0] - MARGIN, GRS_RANGE[1] + MARGIN
     axes.plot([low, high], [low, high], color=MUTED, linewidth=0.9, label="as rated")
-    for encoder, (colour, title) in reversed(ENCODERS.items()):
+    for encoder, (title, colour) in reversed(ENCODERS.items()):
         rated = [
             (bands["truth"]["rating"][0], bands[encoder]["rating"][0])
             for bands in trials

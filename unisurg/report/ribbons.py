@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from unisurg.report.drawing import WIDTH_IN, styled
-from unisurg.report.palette import INK, MUTED, category
+from unisurg.report.palette import ENCODERS, INK, MUTED, category
+from unisurg.report.timeline import UNLABELLED, dress_time_axis, on_time_line
 
 # Bottom and top of the bands in a ribbon, and the thin strip of wrong moments between them.
 TRUTH_BAND = (0.64, 1.0)
@@ -20,7 +20,6 @@ WRONG_STRIP = (0.575, 0.625)
 PRETRAINED_BAND = (0.20, 0.56)
 RANDOM_BAND = (0.0, 0.13)
 LEGEND_COLUMNS = 4
-UNLABELLED = -1
 
 
 @styled
@@ -42,22 +41,6 @@ def ribbon_figure(cases: Mapping[str, Mapping[str, np.ndarray]], classes: Sequen
     return figure
 
 
-def on_time_line(labels: np.ndarray, moments: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Labels (S, ...) in even steps of time (L, ...), -1 in gaps; first moment and step in seconds.
-
-    The step is the commonest distance of two moments.
-    """
-    distances = np.diff(moments).round(3)
-    step = 1.0
-    if len(distances):
-        values, counts = np.unique(distances, return_counts=True)
-        step = float(values[counts.argmax()])
-    places = np.round((moments - moments[0]) / step).astype(int)
-    line = np.full((places[-1] + 1, *labels.shape[1:]), UNLABELLED, labels.dtype)
-    line[places] = labels
-    return line, float(moments[0]), step
-
-
 def _seen(cases: Mapping[str, Mapping[str, np.ndarray]]) -> list[int]:
     """Classes that a truth or a drawn prediction names, ascending."""
     drawn = ("truth", "pretrained", "random")
@@ -74,18 +57,14 @@ def _ribbon(axes: Axes, case: str, bands: Mapping[str, np.ndarray], classes: int
     _band(axes, ours, moments, PRETRAINED_BAND, classes)
     wrong = np.where(scored & (truth != ours), 0, UNLABELLED)
     _strip(axes, wrong, moments, WRONG_STRIP, ListedColormap([INK]), 1)
-    names = [("truth", TRUTH_BAND), ("prediction", PRETRAINED_BAND)]
+    names = [("truth", TRUTH_BAND), (ENCODERS["pretrained"][0], PRETRAINED_BAND)]
     if "random" in bands:
         _band(axes, bands["random"], moments, RANDOM_BAND, classes)
-        names.append(("random", RANDOM_BAND))
+        names.append((ENCODERS["random"][0], RANDOM_BAND))
     axes.set_yticks([sum(band) / 2 for _, band in names], [name for name, _ in names])
     axes.set_ylim(0, 1)
     axes.autoscale(axis="x", tight=True)
-    axes.tick_params(length=0, pad=3)
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 3, 6, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    dress_time_axis(axes)
     axes.set_title(case, pad=4)
     share = np.mean(truth[scored] == ours[scored]) if scored.any() else np.nan
     right = f"{100 * share:.0f} % of the labelled moments right"

@@ -7,16 +7,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from unisurg.report.drawing import WIDTH_IN, styled
 from unisurg.report.palette import INK, MUTED, RULE, SHARES
-from unisurg.report.ribbons import on_time_line
+from unisurg.report.timeline import UNLABELLED, dress_time_axis, on_time_line
 from unisurg.tasks.triplet_metrics import ap_videowise
 from unisurg.tasks.triplet_parts import NULL_VERB
 
 MOST = 6  # triplets that are drawn
-UNLABELLED = -1
 ROW_IN, TITLE_IN = 0.27, 0.42
 # Two lines of a triplet, truth above prediction, and the gap to the next one.
 LINES = 3
@@ -81,10 +79,7 @@ def _panel(
         )  # fmt: skip
     axes.hlines(np.arange(0, len(lines), LINES) - 0.5, start, end, color=RULE, linewidth=0.5)
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.tick_params(length=0, pad=3)
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 3, 6, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda s, _: f"{int(s) // 60}:{int(s) % 60:02d}"))
-    axes.spines[:].set_visible(False)
+    dress_time_axis(axes)
 
 
 def _middle(row: int) -> float:

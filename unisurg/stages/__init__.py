@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unisurg.attempts import IDENTITIES, identity_name
+
 COMPARED = ("pretrained", "random", "difference")
 ARTIFACTS = Path("artifacts")
 
@@ -14,9 +16,9 @@ def identity_path(stage: str, output: Path) -> Path:
     For the graph it is an output itself, so that DVC restores the right run with the artefact; a
     call on somebody's own folders leaves the graph's alone.
     """
-    name = f"{stage.replace('@', '-')}.run.json"
+    name = identity_name(stage)
     if output.is_relative_to(ARTIFACTS):
-        return ARTIFACTS / "runs" / name
+        return IDENTITIES / name
     return output.with_name(f"{output.name}.{name}")
 
 

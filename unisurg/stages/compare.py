@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unisurg.evaluation.compare import CompareError, Row, SideBySide, compare, measured
-from unisurg.evaluation.reported import ReportedError, in_unit, unit_of
+from unisurg.evaluation.reported import ReportedError, known, unit_of, written
 from unisurg.evaluation.statistics import Estimate
 from unisurg.settings import Settings
 from unisurg.stages import aligned
-
-HEAD = ("encoder", "{unit}, 95 % interval", "seeds", "minus {reference}", "seeds ahead")
 
 
 def run(
@@ -51,9 +49,10 @@ def table(side: SideBySide) -> str:
         f"{side.benchmark}, {side.metric}, {side.kind} head; split {side.split},"
         f" {side.test_cases} test {side.unit}s; protocol {side.protocol}, {side.window} windows"
     )
-    if side.lookahead_s:
-        heading += f", LOOKAHEAD {side.lookahead_s:g} s"
-    head = [cell.format(reference=side.reference, unit=unit_of(side.metric)) for cell in HEAD]
+    if side.lookahead:
+        heading += f", LOOKAHEAD {side.lookahead}"
+    value = ", ".join(part for part in (unit_of(side.metric), "95 % interval") if part)
+    head = ["encoder", value, "seeds", f"minus {side.reference}", "seeds ahead"]
     rows = [_cells(side.metric, row) for row in side.rows]
     return f"{heading}\n{aligned([head, *rows])}"
 
@@ -69,7 +68,7 @@ def lines(found: Sequence[SideBySide]) -> str:
 
 
 def _brief(metric: str, row: Row) -> str:
-    brief = f"{row.encoder} {in_unit(metric, row.estimate.mean):.1f}"
+    brief = f"{row.encoder} {written(metric, row.estimate.mean)}"
     if row.difference is None:
         return brief
     return f"{brief} ({_interval(metric, row.difference, '+')})"
@@ -80,13 +79,13 @@ def _cells(metric: str, row: Row) -> list[str]:
     return [
         f"{row.encoder}, fine-tuned" if row.tuned else row.encoder,
         _interval(metric, row.estimate),
-        " ".join(f"{in_unit(metric, seed):.1f}" for seed in row.estimate.seeds),
+        " ".join(written(metric, seed) for seed in row.estimate.seeds),
         "-" if gain is None else _interval(metric, gain, "+"),
-        "-" if gain is None else f"{row.ahead} of {len(gain.seeds)}",
+        "-" if gain is None else f"{row.ahead} of {len(known(gain.seeds))}",
     ]
 
 
 def _interval(metric: str, found: Estimate, sign: str = "") -> str:
     bounds = (found.mean, found.low, found.high)
-    mean, low, high = (f"{in_unit(metric, value):{sign}.1f}" for value in bounds)
+    mean, low, high = (written(metric, value, sign) for value in bounds)
     return f"{mean} [{low}, {high}]"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from unisurg.evaluation import folds
-from unisurg.evaluation.reported import in_unit, unit_of
+from unisurg.evaluation.reported import unit_of, written
 from unisurg.settings import Settings
+from unisurg.stages import aligned
 
 SCRATCH = Path(".scratch/features")
 
@@ -21,8 +23,23 @@ def run(benchmark: str, family: str, settings: Settings, encoder: Path) -> None:
     found = folds.run(benchmark, family, settings, encoder, output, SCRATCH)
     count, cases = len(found["folds"]), found["cases"]["test"]
     print(f"{benchmark}, {count} folds {family}, {cases} test {found['unit']}s together:")
-    for metric, estimate in found["pretrained"].items():
-        bounds = (estimate["mean"], estimate["low"], estimate["high"])
-        mean, low, high = (f"{in_unit(metric, value):.2f}" for value in bounds)
-        print(f"  {metric}  {mean} [{low}, {high}] {unit_of(metric)}")
+    means = found["mean_of_folds"]["pretrained"]
+    rows = [("metric", "all predictions together, 95 % interval", "mean of folds", "unit")]
+    for metric in {**found["pretrained"], **means}:
+        rows.append(
+            (
+                metric,
+                _interval(metric, found["pretrained"].get(metric)),
+                written(metric, means[metric]["mean"]) if metric in means else "-",
+                unit_of(metric),
+            )
+        )
+    print(aligned(rows))
     print(f"{output} has all of it")
+
+
+def _interval(metric: str, estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return "-"
+    mean, low, high = (written(metric, estimate[bound]) for bound in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"

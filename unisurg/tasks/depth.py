@@ -25,7 +25,7 @@ KNOWN = 0.5
 
 @dataclass(frozen=True)
 class DepthTask:
-    """Depth of the last frame of every clip; see `unisurg.tasks.base.Task`.
+    """Depth of the last frame of every clip, which is causal; see `unisurg.tasks.base.Task`.
 
     The truth of a case is a sequence of (H, W) float maps in mm, 0 where the depth is not known,
     all of one size; a prediction is one of the same length. Heads are trained on squares of half
@@ -61,8 +61,7 @@ class DepthTask:
         return depth_metrics.tables(truths, map(_each, predictions))
 
     def table(self, name: str, truths: Sequence[Any], predictions: Sequence[Any]) -> Any:
-        scaling = depth_metrics.scaling_of(name)
-        return depth_metrics.tables(truths, map(_each, predictions), [scaling])[name]
+        return depth_metrics.tables(truths, map(_each, predictions), [name])[name]
 
     def drawn(self, truths: Sequence[Any], predictions: Sequence[Any]) -> dict[str, Drawn]:
         return {}

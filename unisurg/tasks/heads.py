@@ -80,9 +80,9 @@ class AttentiveProbe(nn.Module):
 class DenseDecoder(nn.Module):
     """Tokens (B, t*h*w, D) -> a map of logits (B, 2h, 2w): 1x1 and 3x3 convolutions.
 
-    The time steps of a still picture are averaged (`mean`); of a moving one the last is taken
-    (`newest`), which has seen the others. The caller resizes the logits to the picture. Small on
-    purpose: what is judged are the tokens.
+    The time steps of a still picture are averaged (`mean`); of a clip that ends with the frame in
+    question the last is taken (`newest`), which has seen the others. The caller resizes the logits
+    to the picture. Small on purpose: what is judged are the tokens.
     """
 
     def __init__(

@@ -15,14 +15,15 @@ beta 1).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from unisurg.tasks.base import Drawn
+
 Table = np.ndarray
-Drawn = Callable[[np.ndarray], np.ndarray]
 THRESHOLDS = np.arange(256) / 255
 EPS = float(np.spacing(1.0))
 AT_HALF = ("mean_dice_threshold_0.5", "mean_iou_threshold_0.5")

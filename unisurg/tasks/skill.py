@@ -71,13 +71,18 @@ class SkillTask:
         of_trials, of_moments = self.losses(targets)
         return lambda logits, wanted: of_trials(logits, wanted) + of_moments(logits, wanted)
 
-    def losses(self, targets: Tensor) -> tuple[Loss, Loss]:
+    def losses(self, targets: Tensor, trials: Tensor | None = None) -> tuple[Loss, Loss]:
         """Of rating and level, and of gestures: each of logits (B, outputs) and targets (B, 3).
 
         Huber's loss of the rating; cross-entropies weighted by class. Gestures `IGNORED` do not
         count; where none is told, their loss is 0.
+
+        Args:
+            targets: those of all training clips, (S, 3).
+            trials: rows (V, 3) of them, one a trial, among which levels are balanced where the loss
+                counts trials; None where it counts clips.
         """
-        levels = _weights(targets[:, 1], self.levels)
+        levels = _weights((targets if trials is None else trials)[:, 1], self.levels)
         gestures = _weights(targets[:, 2], GESTURES)
 
         def of_trials(logits: Tensor, wanted: Tensor) -> Tensor:

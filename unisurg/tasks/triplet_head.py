@@ -40,8 +40,9 @@ class TripletHead(nn.Module):
     def __init__(self, dim: int, parts: TripletParts, steps: int, depth: int, heads: int) -> None:
         """`depth` self-attention blocks over the tokens before the queries look at them.
 
-        N is a multiple of the time `steps`, of which the last one is labelled: what each step adds
-        to its tokens is learned, since rotary encoders tell no more than how far apart two are.
+        N is a multiple of the time `steps`, of which one is labelled, the same in every clip (the
+        last of a causal one): what each step adds to its tokens is learned, since rotary encoders
+        tell no more than how far apart two are.
         """
         super().__init__()
         self.steps = nn.Parameter(torch.empty(steps, 1, dim))

@@ -90,13 +90,28 @@ def drawn(
     """
     truths, scores = _labelled(truths, scores)
 
-    def over(of: np.ndarray, kept: slice) -> Drawn:
-        return lambda draws: _mean(ap_global(truths, scores, of, draws)[:, kept])
+    def mean_of(classes: Drawn, kept: slice) -> Drawn:
+        return lambda draws: _mean(classes(draws)[:, kept])
 
-    found = {f"ap_{name}_global": over(of, slice(None)) for name, of in components.items()}
+    of_classes = {
+        name: remembering(partial(ap_global, truths, scores, of)) for name, of in components.items()
+    }
+    found = {f"ap_{name}_global": mean_of(of, slice(None)) for name, of in of_classes.items()}
     known = slice(len(components["ivt"]) - nulls)
-    found["ap_ivt_global_without_null"] = over(components["ivt"], known)
+    found["ap_ivt_global_without_null"] = mean_of(of_classes["ivt"], known)
     return found
+
+
+def remembering(rule: Drawn) -> Drawn:
+    """The same rule; asked again about the draws of the last time, it does not count again."""
+    last: list[np.ndarray] = []
+
+    def asked(draws: np.ndarray) -> np.ndarray:
+        if not (last and np.array_equal(last[0], draws)):
+            last[:] = [draws.copy(), rule(draws)]
+        return last[1]
+
+    return asked
 
 
 def ap_videowise(
@@ -155,10 +170,11 @@ def _average_precision(
     seen = [rows[truth == 1] for truth, rows in zip(truths, scores, strict=True)]
     video = np.repeat(np.arange(len(seen)), [len(rows) for rows in seen])
     at = np.concatenate(seen)
+    ascending_seen, ascending = ([np.sort(rows) for rows in of] for of in (seen, scores))
     total = np.zeros(len(draws))
     for part in _chunks(len(at)):
-        right = draws @ _at_least(seen, at[part])
-        shown = draws @ _at_least(scores, at[part])
+        right = draws @ _at_least(ascending_seen, at[part])
+        shown = draws @ _at_least(ascending, at[part])
         # A frame of a video that is not drawn weighs nothing, and may have no frame beside it.
         precision = np.divide(right, shown, out=np.zeros_like(shown), where=shown > 0)
         total += (draws[:, video[part]] * precision).sum(1)
@@ -167,8 +183,8 @@ def _average_precision(
 
 
 def _at_least(scores: Sequence[np.ndarray], thresholds: np.ndarray) -> np.ndarray:
-    """How many frames of each video score at least a threshold, (V, T)."""
-    below = [np.searchsorted(np.sort(rows), thresholds, side="left") for rows in scores]
+    """How many frames of each video score at least a threshold, (V, T); scores ascend."""
+    below = [np.searchsorted(rows, thresholds, side="left") for rows in scores]
     return np.array([len(rows) - n for rows, n in zip(scores, below, strict=True)], dtype=float)
 
 

@@ -39,6 +39,10 @@ class UnevenTokens(ValueError):
     """The clips of one case have token grids of different sizes."""
 
 
+class TokensTooLarge(ValueError):
+    """A token does not fit the type in which tokens are stored."""
+
+
 class Writer:
     """Rows of tokens, written to disk as they come; the entry appears when all are there.
 
@@ -57,7 +61,13 @@ class Writer:
 
         Raises:
             UnevenTokens: their shape is another one than of those before.
+            TokensTooLarge: a number would become infinite on disk.
         """
+        largest = np.abs(tokens).max(initial=0)
+        if self._dtype == np.float16 and largest > np.finfo(np.float16).max:
+            raise TokensTooLarge(
+                f"tokens of up to {largest:.3g} do not fit float16; set features.dtype: float32"
+            )
         if self._file is None:
             self._file = self._opened(tokens.shape[1:])
         if tokens.shape[1:] != self.row:

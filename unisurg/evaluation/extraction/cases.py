@@ -29,8 +29,8 @@ from unisurg.benchmarks.base import (
     VideoCase,
 )
 from unisurg.benchmarks.findings import Findings
-from unisurg.benchmarks.kvasir import read_mask, read_picture
 from unisurg.benchmarks.media import video_facts
+from unisurg.benchmarks.polyps import read_mask, read_picture
 from unisurg.evaluation.extraction.sequences import DepthSequence, SequenceTruth, Undistortion
 from unisurg.evaluation.store import TRIAL, pictured
 from unisurg.settings import Benchmark as Wanted
@@ -94,7 +94,8 @@ class ProbeCase:
 
     `case` is a name that any file system takes, unique within the benchmark. `labels` (S,) int64,
     of a trial rows (S,) of `unisurg.evaluation.store.TRIAL`, and `moments` (S,) seconds are empty
-    for a picture and for a sequence with depth.
+    for a picture and for a sequence with depth. Statistics draw the cases of one `group` together;
+    it is the case itself unless told otherwise.
     """
 
     case: str
@@ -102,6 +103,10 @@ class ProbeCase:
     sources: tuple[Source, ...]
     labels: np.ndarray
     moments: np.ndarray
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.case)
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -136,32 +141,35 @@ def read_cases(benchmark: Benchmark, settings: Settings) -> list[ProbeCase]:
 
     Moments without a class are left out. A training or validation video is seen every
     `features.fit_every_s` seconds, on a grid whose start is the video's own; a test video at every
-    labelled moment. A trial is seen by every camera at every second, with a gesture or without.
+    labelled moment. A trial is seen by every camera at every second, with a gesture or without. Of
+    a sequence with depth every `every`-th frame of the block is seen, of a test sequence each one.
 
     Raises:
         BenchmarkError: the copy or the block cannot be used, or a video has no moment with a class.
     """
     wanted = settings.benchmarks[benchmark.name]
+    _check_block(benchmark, wanted)
     found = benchmark.read(wanted.root, wanted.split)
-    if (wanted.undistort is not None) != (benchmark.task == "depth"):
-        raise BenchmarkError(
-            wanted.root,
-            f"is read by benchmarks.{benchmark.name} of params.yaml, whose `undistort` is"
-            f" {'missing' if wanted.undistort is None else 'of no use'}",
-            "blocks of benchmarks of depth have it, and no others",
-        )
     trials = [case for case in found if isinstance(case, SkillCase)]
     videos = [case for case in found if isinstance(case, VideoCase | TripletCase)]
     clips = [case for case in found if isinstance(case, ClipCase)]
     pictures = [case for case in found if isinstance(case, PictureCase)]
     cases = [_video(case, settings.features.fit_every_s) for case in videos]
     cases += [_trial(case) for case in trials]
-    cases += _sequences(
-        [case for case in found if isinstance(case, DepthCase)],
-        wanted,
-        settings.features.fit_every_s,
-    )
+    cases += _sequences([case for case in found if isinstance(case, DepthCase)], wanted)
     return [*cases, *_groups(clips), *(_picture(case) for case in pictures)]
+
+
+def _check_block(benchmark: Benchmark, wanted: Wanted) -> None:
+    """The keys of depth are in blocks of depth alone."""
+    for key, value in (("every", wanted.every), ("undistort", wanted.undistort)):
+        if (value is not None) != (benchmark.task == "depth"):
+            raise BenchmarkError(
+                wanted.root,
+                f"is read by benchmarks.{benchmark.name} of params.yaml, whose `{key}` is"
+                f" {'missing' if value is None else 'of no use'}",
+                "blocks of benchmarks of depth have it, and no others",
+            )
 
 
 def spacing(cases: Iterable[ProbeCase], fit_every_s: float) -> tuple[float, float]:
@@ -194,8 +202,8 @@ def _stride(every_s: float, fit_every_s: float) -> int:
 
 def _video(case: VideoCase | TripletCase, fit_every_s: float) -> ProbeCase:
     stride = 1 if case.split == "test" else _stride(case.every_s, fit_every_s)
-    told = case.labels.reshape(len(case.labels), -1) != IGNORED
-    places = np.flatnonzero(told.any(1))
+    told = case.labels != IGNORED
+    places = np.flatnonzero(told if told.ndim == 1 else told.any(1))
     if not len(places):
         raise BenchmarkError(
             case.video,
@@ -205,7 +213,8 @@ def _video(case: VideoCase | TripletCase, fit_every_s: float) -> ProbeCase:
     used = places[places % stride == _start(case.case, places % stride)]
     moments = used * case.every_s
     source = Video(case.video, case.fps, moments, case.every_s, len(case.labels) * case.every_s)
-    return ProbeCase(file_name(case.case), case.split, (source,), case.labels[used], moments)
+    name = file_name(case.case)
+    return ProbeCase(name, case.split, (source,), case.labels[used], moments, case.group)
 
 
 def _start(case: str, starts: np.ndarray) -> int:
@@ -275,17 +284,16 @@ def _group(name: str, part: Part, clips: Sequence[ClipCase]) -> ProbeCase:
 
 
 def _picture(case: PictureCase) -> ProbeCase:
-    source = Picture(case.image, case.mask)
-    nothing = np.zeros(0)
-    return ProbeCase(file_name(case.case), case.split, (source,), nothing.astype(np.int64), nothing)
+    name, source = file_name(case.case), Picture(case.image, case.mask)
+    return ProbeCase(name, case.split, (source,), np.zeros(0, np.int64), np.zeros(0), case.group)
 
 
-def _sequences(cases: Sequence[DepthCase], wanted: Wanted, fit_every_s: float) -> list[ProbeCase]:
+def _sequences(cases: Sequence[DepthCase], wanted: Wanted) -> list[ProbeCase]:
     """Every frame of a test sequence; of others every so many, from the first on."""
     undistortions: dict[Omnidirectional, Undistortion] = {}
     found, nothing = [], np.zeros(0)
     for case in cases:
-        stride = 1 if case.split == "test" else max(round(fit_every_s * wanted.fps), 1)
+        stride = 1 if case.split == "test" else wanted.every
         how = None
         if wanted.undistort:
             camera = _camera(case)

@@ -42,8 +42,8 @@ from unisurg.settings import Protocol, Settings
 
 # Raised when the same settings come to mean other features, so that old caches are not read.
 RULES = 1
-# Units whose clips end at moments of a recording, rather than hold all of it.
-TIMED = ("video", "trial", "sequence")
+# Units whose clips are windows of a recording, so that they may look ahead.
+WINDOWED = ("video", "trial", "sequence")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,11 @@ class Extraction:
 
     @property
     def protocol(self) -> Protocol:
-        """Clips and pictures share no frames, so that there is nothing to be fast about."""
+        """`fast` puts clips together from the windows of one labelled video, see docs/features.md.
+
+        All others are `dense`: clips and pictures share no frames, those of a trial hardly any at
+        its rate, and a clip of a sequence is a handful of neighbours.
+        """
         return self.settings.features.protocol if self.benchmark.unit == "video" else "dense"
 
     @property
@@ -89,7 +93,7 @@ class Extraction:
             "rules": RULES,
             "case": self.footage.case_digest(case),
             "encoder": [encoder.digest, dict(encoder.facts)],
-            "clip": [wanted.frames, wanted.fps, wanted.size_px, self.footage.multiple],
+            "clip": [wanted.frames, wanted.known_fps, wanted.size_px, self.footage.multiple],
             "windows": [self.protocol, features.window, self.multiple],
             "video": [curate.short_side_px, curate.quality_crf],
             "features": [self.grid, features.dtype],
@@ -168,22 +172,31 @@ def extract(
         output.mkdir(parents=True)
         encoded = _extract_cases(job, cases, output)
         index = _index(job, {name: tuple(variants) for name, variants in named.items()}, cases)
-        stored = [store.StoredCase(output, case.case, case.split) for case in cases]
+        stored = [store.StoredCase(output, c.case, c.split, c.group) for c in cases]
         store.write_index(output, index, stored)
+    return _told(job, stored, encoded, time.monotonic() - start)
+
+
+def _told(
+    job: Extraction, stored: Sequence[store.StoredCase], encoded: int, seconds: float
+) -> dict[str, int | float]:
+    """What `extract` returns; a line about sizes goes to stderr."""
+    tokens = [case.tokens(store.PRETRAINED) for case in stored]
+    written, kept = cache.size(stored[0].root), cache.size(job.scratch)
     facts = {
-        "cases": len(cases),
-        "clips": sum(len(case) for case in cases),
-        "tokens_per_clip": math.prod(stored[0].tokens(store.PRETRAINED).shape[1:4]),
+        "cases": len(stored),
+        "clips": sum(map(len, tokens)),
+        "tokens_per_clip": math.prod(tokens[0].shape[1:4]),
         "encoded": encoded,
-        "cached": len(cases) * len(encoders) - encoded,
-        "bytes": cache.size(output),
-        "cache_bytes": cache.size(scratch),
-        "seconds": time.monotonic() - start,
+        "cached": len(stored) * len(job.encoders) - encoded,
+        "bytes": written,
+        "cache_bytes": kept,
+        "seconds": seconds,
     }
     print(
-        f"features of {name}: {facts['cases']} cases, {facts['clips']} clips,"
-        f" {len(encoders)} encoders, {cache.in_units(cache.size(output))};"
-        f" cache {scratch} {cache.in_units(cache.size(scratch))}",
+        f"features of {job.benchmark.name}: {facts['cases']} cases, {facts['clips']} clips,"
+        f" {len(job.encoders)} encoders, {cache.in_units(written)};"
+        f" cache {job.scratch} {cache.in_units(kept)}",
         file=sys.stderr,
     )
     return facts
@@ -203,7 +216,6 @@ def _index(
 ) -> store.Index:
     wanted, benchmark, features = job.wanted, job.benchmark, job.settings.features
     every_s, test_every_s = spacing(cases, features.fit_every_s)
-    ahead = (features.window, wanted.frames, wanted.fps, job.tubelets)
     return store.Index(
         benchmark=benchmark.name,
         task=benchmark.task,
@@ -214,15 +226,22 @@ def _index(
         classes=benchmark.classes,
         size_px=wanted.size_px,
         frames=wanted.frames,
-        fps=wanted.fps,
+        fps=wanted.known_fps,
         protocol=job.protocol,
         window=features.window,
-        lookahead_s=lookahead_s(job.protocol, *ahead) if benchmark.unit in TIMED else 0.0,
+        lookahead_frames=_lookahead_frames(job),
         every_s=every_s,
         test_every_s=test_every_s,
         encoders=encoders,
         digests={variant: encoder.digest for variant, encoder in job.encoders.items()},
     )
+
+
+def _lookahead_frames(job: Extraction) -> int:
+    if job.benchmark.unit not in WINDOWED:
+        return 0
+    window, one_a_second = job.settings.features.window, 1.0
+    return int(lookahead_s(job.protocol, window, job.wanted.frames, one_a_second, job.tubelets))
 
 
 def _extract_cases(job: Extraction, cases: Sequence[ProbeCase], output: Path) -> int:

@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from unisurg.benchmarks.base import LABEL_TOLERANCE_S, BenchmarkError
-from unisurg.benchmarks.kvasir import read_picture
 from unisurg.benchmarks.media import pictures
+from unisurg.benchmarks.polyps import read_picture
 from unisurg.evaluation.extraction.cases import Clip, Picture, ProbeCase, Source, Video
 from unisurg.evaluation.extraction.sequences import DepthSequence
 from unisurg.progress import track

@@ -31,7 +31,8 @@ def clip_windows(
     """Frames (S, T) of each clip of a source, which has `n_frames` frames, `rate` a second.
 
     Raises:
-        BenchmarkError: a clip starts after the end of its file.
+        BenchmarkError: a clip starts after the end of its file, or a sequence with depth is to be
+            seen in centred windows.
     """
     if isinstance(source, Video):
         make = _WINDOWS[window]
@@ -39,9 +40,21 @@ def clip_windows(
     if isinstance(source, Picture):
         return np.zeros((1, wanted.frames), np.int64)
     if isinstance(source, DepthSequence):  # neighbours, at whatever rate they were filmed
-        return _WINDOWS[window](source.places.astype(float), wanted.frames, 1.0, 1.0, n_frames)
+        _check_depth(source, window)
+        return causal_windows(source.places.astype(float), wanted.frames, 1.0, 1.0, n_frames)
     first, count = _stretch(source, rate, n_frames)
     return spread_window(first, count, wanted.frames)[None]
+
+
+def _check_depth(source: DepthSequence, window: WindowKind) -> None:
+    # A decoder of depth takes a clip's last time step, where a causal window has the frame.
+    if window != "causal":
+        raise BenchmarkError(
+            source.frames[0].parent,
+            f"its depth cannot be told from windows that are {window}: their last time step lies"
+            " after the frame",
+            "set features.window: causal, or take benchmarks of depth out of params.yaml",
+        )
 
 
 def _stretch(clip: Clip, rate: float, n_frames: int) -> tuple[int, int]:

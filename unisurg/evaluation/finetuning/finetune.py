@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ from unisurg.tasks.families import Facts, make_task
 
 CACHE_MIB = 2048  # decoded clips kept in memory
 OnMetrics = Callable[[int, dict[str, float]], None]
+
+
+class ChoiceError(ValueError):
+    """No epoch has a finite main metric on validation cases."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,7 @@ def run(
         BenchmarkError, CheckpointError: data or weights that cannot be used.
         RunLocked: another process is at the same run.
         TuningDiverged: a training diverged; nothing was stepped.
+        ChoiceError: no epoch can be chosen, as the main metric has no number on validation cases.
         CannotSave: a full disk; what was saved before is untouched.
     """
     pretrained = load_pretrained(encoder)
@@ -161,6 +167,9 @@ def choose(job: Job, trial: Trial) -> Chosen:
 
     Where the split says so (`refit`), the weights are those of a second training, on train + val,
     that follows the same schedule and stops after as many epochs.
+
+    Raises:
+        ChoiceError: the main metric has no number on the val cases after any epoch.
     """
     val = job.pixels("val")
 
@@ -170,9 +179,15 @@ def choose(job: Job, trial: Trial) -> Chosen:
 
     epochs = job.settings.finetune.epochs
     path, known = fit(job, trial, "choice", job.pixels("train"), epochs, judge)
+    assert known.best_val is not None
+    if not math.isfinite(known.best_val):
+        raise ChoiceError(
+            f"benchmarks.{job.benchmark.name}: {job.benchmark.main} has no number on the"
+            f" {len(val.truths())} validation cases after any of {epochs} epochs; choose a split"
+            " whose validation cases show every class, or train longer with finetune.epochs"
+        )
     if job.benchmark.split(job.wanted.split).refit:
         path, _ = fit(job, trial, "refit", job.pixels("train", "val"), known.best_epoch, None)
-    assert known.best_val is not None
     return Chosen(known.best_epoch, known.best_val, known.rows, path)
 
 

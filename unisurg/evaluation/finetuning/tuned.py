@@ -51,21 +51,12 @@ def facts_of(
     Means over seeds with 95 % bootstrap intervals over test cases; the difference of the two
     encoders is paired by case and by seed.
     """
-    wanted, seeds = settings.benchmarks[benchmark.name], settings.finetune.seeds
+    wanted = settings.benchmarks[benchmark.name]
     parts = {part: [case for case in cases if case.facts.split == part] for part in PARTS}
-    truths = [case.facts.truth() for case in parts["test"]]
-    draws = statistics.draw_cases(len(truths), settings.probe.bootstrap, settings.seed)
-    tables = {
-        trial: statistics.measured(task, truths, found, draws)
-        for trial, found in predictions.items()
-    }
-
-    def by_seed(encoder: str) -> dict[str, list[Table]]:
-        metrics = tables[encoder, seeds[0]]
-        return {metric: [tables[encoder, seed][metric] for seed in seeds] for metric in metrics}
-
-    encoders = list(dict.fromkeys(encoder for encoder, _ in chosen))
-    facts: dict[str, Any] = {
+    choices: dict[str, dict[str, Any]] = {}
+    for (encoder, seed), found in chosen.items():
+        choices.setdefault(encoder, {})[str(seed)] = {"epoch": found.epoch, "val": found.val}
+    return {
         "benchmark": benchmark.name,
         "task": benchmark.task,
         "split": wanted.split,
@@ -75,25 +66,36 @@ def facts_of(
         "unit": benchmark.unit,
         "main": benchmark.main,
         "frames": wanted.frames,
-        "fps": wanted.fps,
+        "fps": wanted.known_fps,
         "window": settings.features.window,
+        **_measures(settings, task, parts["test"], predictions),
+        "chosen": choices,
     }
-    for encoder in encoders:
-        facts[encoder] = statistics.known(
-            (metric, statistics.estimate(found, draws))
-            for metric, found in by_seed(encoder).items()
+
+
+def _measures(
+    settings: Settings, task: Task, cases: Sequence[PixelCase], predictions: Predictions
+) -> dict[str, Any]:
+    """Every metric on the test cases, by encoder, and of two encoders the `difference`."""
+    truths = [case.facts.truth() for case in cases]
+    groups = [case.facts.group for case in cases]
+    draws = statistics.draw_groups(groups, settings.probe.bootstrap, settings.seed)
+    tables: dict[str, dict[str, list[Table]]] = {}
+    for (encoder, _), found in predictions.items():
+        for metric, table in statistics.measured(task, truths, found, draws).items():
+            tables.setdefault(encoder, {}).setdefault(metric, []).append(table)
+    measures: dict[str, Any] = {
+        encoder: statistics.known(
+            (metric, statistics.estimate(by_seed, draws)) for metric, by_seed in metrics.items()
         )
-    if RANDOM in encoders:
-        theirs = by_seed(RANDOM)
-        facts["difference"] = statistics.known(
-            (metric, statistics.difference(ours, theirs[metric], draws))
-            for metric, ours in by_seed(PRETRAINED).items()
-        )
-    facts["chosen"] = {
-        encoder: {str(seed): _choice(chosen[encoder, seed]) for seed in seeds}
-        for encoder in encoders
+        for encoder, metrics in tables.items()
     }
-    return facts
+    if RANDOM in tables:
+        measures["difference"] = statistics.known(
+            (metric, statistics.difference(ours, tables[RANDOM][metric], draws))
+            for metric, ours in tables[PRETRAINED].items()
+        )
+    return measures
 
 
 def write_history(path: Path, chosen: Mapping[Trial, Chosen]) -> None:
@@ -105,7 +107,3 @@ def write_history(path: Path, chosen: Mapping[Trial, Chosen]) -> None:
         for row in found.rows:
             writer.writerow([encoder, seed, row.epoch, f"{row.train_loss:.6g}", f"{row.val:.6g}"])
     path.write_text(text.getvalue(), encoding="utf-8")
-
-
-def _choice(chosen: Chosen) -> dict[str, float]:
-    return {"epoch": chosen.epoch, "val": chosen.val}

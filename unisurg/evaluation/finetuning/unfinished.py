@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,20 +49,28 @@ class Training:
 
     @property
     def best_val(self) -> float | None:
-        """The main metric on validation cases after the best epoch, None if none was judged."""
+        """The main metric on validation cases after the best epoch, None if none was judged.
+
+        Not finite where it is so after every epoch.
+        """
         return self.rows[self.best_epoch - 1].val
 
     def after(self, row: Row, network: Weights, optimiser: dict[str, Any]) -> Training:
         """The training one epoch later.
 
-        Of epochs with equal values the earlier one stays the best; without a judge the last is.
+        Of epochs with equal values the earlier one stays the best, and one without a number is
+        worse than any other; without a judge the last is the best.
         """
         done = replace(self, rows=(*self.rows, row), network=network, optimiser=optimiser)
         best = self.best_val if self.rows else None
-        if best is not None and row.val is not None and row.val <= best:
+        if best is not None and row.val is not None and _score(row.val) <= _score(best):
             return done
         copy = {name: value.detach().cpu().clone() for name, value in network.items()}
         return replace(done, best_epoch=row.epoch, best=copy)
+
+
+def _score(val: float) -> float:
+    return val if math.isfinite(val) else -math.inf
 
 
 @contextmanager

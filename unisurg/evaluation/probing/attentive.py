@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from unisurg.evaluation.probing.fitting import (
-    Head,
-    Hyper,
-    Judge,
-    OnMetrics,
-    device_of,
-    fit_clips,
-    runner,
-    trained_grid,
-)
+from unisurg.evaluation.probing.fitting import Lesson, device_of, lesson_of_clips
 from unisurg.evaluation.probing.samples import Clips, Samples
+from unisurg.evaluation.probing.trained import TrainedHeads
 from unisurg.evaluation.probing.views import View
-from unisurg.settings import Probe
+from unisurg.settings import ViewName
 from unisurg.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class TokenHeads:
-    """The family's own head, over tokens; see `unisurg.evaluation.probing.kinds.Kind`."""
+class TokenHeads(TrainedHeads[View]):
+    """The family's own head, over tokens."""
 
-    name: str
     task: Task
-    probe: Probe
-    seeded: ClassVar[bool] = True
 
-    def grid(self, known: Samples) -> list[Hyper]:
-        return trained_grid(self.probe, known.grid)
+    def view(self, name: ViewName, known: Samples) -> View:
+        return View(name, known.dim, known.grid).fit(known.batches())
 
-    def fit(
-        self,
-        known: Samples,
-        grid: Sequence[Hyper],
-        seed: int,
-        on_epoch: OnMetrics,
-        judge: Judge | None,
-    ) -> list[Head]:
-        views = {
-            name: View(name, known.dim, known.grid).fit(known.batches())
-            for name in dict.fromkeys(hyper.view for hyper in grid)
-        }
+    def head(self, view: View, seed: int) -> nn.Module:
+        return nn.Sequential(view, self.task.head(view.width, view.grid))
 
-        def build(view: View) -> nn.Module:
-            return nn.Sequential(view, self.task.head(view.width, view.grid))
+    def lesson(self, known: Samples) -> Lesson:
+        return lesson_of_clips(self.task, self.probe, known, known.batch)
 
-        runners = [
-            runner(hyper, partial(build, views[hyper.view]), read_tokens, seed) for hyper in grid
-        ]
-        return fit_clips(self.task, self.probe, known, known.batch, runners, seed, on_epoch, judge)
-
-
-def read_tokens(module: nn.Module, clips: Clips) -> Tensor:
-    """Logits of the clips of a case, a batch at a time."""
-    return torch.cat([module(tokens.to(device_of())) for tokens in clips.batches()])
+    def read(self, module: nn.Module, clips: Clips) -> Tensor:
+        return torch.cat([module(tokens.to(device_of())) for tokens in clips.batches()])

@@ -64,7 +64,7 @@ def choose(
         )
     on_metrics(0, {"val_main": score})
     if refit_on is not None:
-        (best,) = kind.fit(refit_on, [best.hyper], seed, _silent, judge=None)
+        (best,) = kind.fit(refit_on, [best.hyper], seed, silent, judge=None)
     return Chosen(best, score)
 
 
@@ -80,5 +80,5 @@ def rate(task: Task, head: Head, held_out: Samples, main: str) -> float:
     return value if math.isfinite(value) else -math.inf
 
 
-def _silent(step: int, values: dict[str, float]) -> None:
-    pass
+def silent(step: int, values: dict[str, float]) -> None:
+    """`OnMetrics` that tells nobody."""

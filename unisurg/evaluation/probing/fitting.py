@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from unisurg.evaluation.probing.samples import Clips, Samples
-from unisurg.evaluation.probing.views import views_for
 from unisurg.settings import Probe, ViewName
-from unisurg.tasks.base import Grid, Loss
+from unisurg.tasks.base import Loss
 
 OnMetrics = Callable[[int, dict[str, float]], None]
 Read = Callable[[nn.Module, Clips], Tensor]
@@ -28,12 +26,6 @@ class Hyper:
     view: ViewName
     lr: float
     weight_decay: float
-
-
-def trained_grid(probe: Probe, grid: Grid) -> list[Hyper]:
-    """Every view that the clips have, with every learning rate and every decay."""
-    views = views_for(probe.view, grid)
-    return list(itertools.starmap(Hyper, itertools.product(views, probe.lr, probe.weight_decay)))
 
 
 def epochs_of(family: str, probe: Probe) -> int:
@@ -119,6 +111,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """What a kind of head is trained on, by which loss, and for how long."""
+
+    source: Source
+    loss: Loss
+    plan: Plan
+
+
+@dataclass(frozen=True)
 class Runner:
     """One point of the grid in training."""
 
@@ -159,21 +160,14 @@ def fit(
     return [runner.head for runner in runners]
 
 
-def fit_clips(
-    task: Labelled,
-    probe: Probe,
-    known: Samples,
-    inputs: Callable[[np.ndarray], Tensor],
-    runners: list[Runner],
-    seed: int,
-    on_epoch: OnMetrics,
-    judge: Judge | None,
-) -> list[Head]:
-    """Train heads over single clips for as long as the task's family is trained, see `fit`."""
-    wanted = task.targets(known.truths)
+def lesson_of_clips(
+    task: Labelled, probe: Probe, known: Samples, inputs: Callable[[np.ndarray], Tensor]
+) -> Lesson:
+    """Of single clips, for as long as the task's family is trained; `inputs` as of `ClipSource`."""
+    wanted = known.targets(task.targets)
     loss = task.loss(wanted.to(device_of()))
     plan = Plan(epochs_of(task.family, probe), probe.batch, probe.halving)
-    return fit(ClipSource(inputs, wanted), loss, runners, plan, seed, on_epoch, judge)
+    return Lesson(ClipSource(inputs, wanted), loss, plan)
 
 
 def runner(hyper: Hyper, build: Callable[[], nn.Module], read: Read, seed: int) -> Runner:

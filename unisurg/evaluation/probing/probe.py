@@ -20,6 +20,7 @@ from unisurg.evaluation.probing.choosing import Chosen, choose
 from unisurg.evaluation.probing.fitting import OnMetrics
 from unisurg.evaluation.probing.kinds import Kind, kinds_of
 from unisurg.evaluation.probing.results import (
+    Outcome,
     results,
     shown,
     write_results,
@@ -62,31 +63,43 @@ def run(
     # Every choice is made: only now are the test cases opened.
     test = data.cases("test")
     predictions = predict_all(task, test, chosen, smoothing_s(data.index, settings))
-    return conclude(task, data, predictions, chosen, settings, metrics_path, output)
+    outcome = measure(task, test, predictions, chosen, settings)
+    return conclude(data, outcome, predictions, settings, metrics_path, output)
+
+
+def measure(
+    task: Task,
+    cases: Sequence[StoredCase],
+    predictions: Predictions,
+    chosen: Mapping[Run, Chosen],
+    settings: Settings,
+) -> Outcome:
+    """Every metric of every run on the test cases, in all of them and in every draw."""
+    truths = [case.truth() for case in cases]
+    groups = [case.group for case in cases]
+    draws = statistics.draw_groups(groups, settings.probe.bootstrap, settings.seed)
+    tables = {
+        run: statistics.measured(task, truths, found, draws) for run, found in predictions.items()
+    }
+    return Outcome(tables, chosen, draws)
 
 
 def conclude(
-    task: Task,
     data: Store,
+    outcome: Outcome,
     predictions: Predictions,
-    chosen: Mapping[Run, Chosen],
     settings: Settings,
     metrics_path: Path,
     output: Path,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Measure the predictions of all test cases, and write what `run` writes.
+    """Write what `run` writes.
 
     Args:
         more: facts that are written beside those of a probe.
     """
     cases = data.cases("test")
-    truths = [case.truth() for case in cases]
-    draws = statistics.draw_cases(len(cases), settings.probe.bootstrap, settings.seed)
-    tables = {
-        run: statistics.measured(task, truths, found, draws) for run, found in predictions.items()
-    }
-    found = results(data, tables, chosen, draws) | dict(more)
+    found = results(data, outcome) | dict(more)
     write_results(metrics_path, found)
     write_predictions(
         output / "predictions.npz",
@@ -97,7 +110,7 @@ def conclude(
         shown(predictions),
         settings.report.overlays,
     )
-    write_tables(output, cases, tables)
+    write_tables(output, cases, outcome.tables)
     return found
 
 
@@ -115,7 +128,7 @@ def task_of(index: Index, settings: Settings) -> Task:
 
 
 def smoothing_s(index: Index, settings: Settings) -> int:
-    """Seconds to average offline around each moment; 0 where cases are no videos."""
+    """Seconds to average offline around each moment of phases; 0 for all other families."""
     return settings.probe.smoothing_s if index.task == "phase" else 0
 
 

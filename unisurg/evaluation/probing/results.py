@@ -4,7 +4,8 @@ NAME.json         facts of the benchmark and its protocol; every metric of the m
                   with its interval, the differences, the choices; `baselines`, `kinds` and
                   `label_efficiency`
 tables.npz        `ENCODER/SEED/METRIC`, a table of the main kind (cases, columns) or (cases,
-                  columns, 2), see `unisurg.evaluation.statistics`; `cases`, their names
+                  columns, 2), see `unisurg.evaluation.statistics`; `cases`, their names, and
+                  `groups`, of which those of one name are drawn together
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Tables = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Outcome:
-    """Tables and choices of all runs, and the draws of test cases that all estimates share."""
+    """Tables and choices of all runs, and the draws (D, V) of test cases that all tables share."""
 
     tables: Mapping[Run, Tables]
     chosen: Mapping[Run, Chosen]
@@ -66,25 +67,43 @@ class Outcome:
             self.of_seeds(metric, ours), self.of_seeds(metric, theirs), self.draws
         )
 
+    def metrics(self, kind: str, encoder: str) -> dict[str, Any]:
+        """Every metric of an encoder by its exact name, for a file."""
+        runs = self.runs(kind, encoder)
+        return statistics.known(
+            (metric, self.estimate(metric, runs)) for metric in self.tables[runs[0]]
+        )
 
-def results(
-    data: Store, tables: Mapping[Run, Tables], chosen: Mapping[Run, Chosen], draws: np.ndarray
-) -> dict[str, Any]:
-    """The content of metrics/NAME.json; `draws` (D, V) of test cases are those of the tables."""
-    index, cases = data.index, {part: data.cases(part) for part in PARTS}
-    outcome = Outcome(tables, chosen, draws)
+    def differences(self, kind: str, encoder: str) -> dict[str, Any]:
+        """Of every metric the pretrained encoder minus another one, for a file."""
+        ours, theirs = self.runs(kind, PRETRAINED), self.runs(kind, encoder)
+        return statistics.known(
+            (metric, self.difference(metric, ours, theirs)) for metric in self.tables[ours[0]]
+        )
+
+    def choices(self, kind: str, encoder: str) -> dict[str, Any]:
+        """Choices by seed; none of a kind that is made of another without a choice."""
+        runs = self.runs(kind, encoder)
+        return {str(run.seed): self.chosen[run].facts() for run in runs if run in self.chosen}
+
+
+def results(data: Store, outcome: Outcome) -> dict[str, Any]:
+    """The content of metrics/NAME.json, without parts that have no case and choices not made."""
+    index = data.index
+    parts = {part: cases for part in PARTS if (cases := data.cases(part))}
     main, *others = outcome.kinds
     found: dict[str, Any] = {
         "benchmark": index.benchmark,
         "task": index.task,
         "split": index.split,
-        "cases": {part: len(cases[part]) for part in PARTS},
-        "clips": {part: sum(map(_clips, cases[part])) for part in PARTS},
-        **_overlaps(index.benchmark, [case.case for case in cases["test"]]),
+        "cases": {part: len(cases) for part, cases in parts.items()},
+        "clips": {part: sum(map(_clips, cases)) for part, cases in parts.items()},
+        **_overlaps(index.benchmark, [case.case for case in parts["test"]]),
         "unit": index.unit,
         "protocol": index.protocol,
         "window": index.window,
         "lookahead_s": index.lookahead_s,
+        "lookahead_frames": index.lookahead_frames,
         "frames": index.frames,
         "fps": index.fps,
         "main": index.main,
@@ -92,9 +111,10 @@ def results(
         **_of_kind(outcome, main),
         "kinds": {kind: _of_kind(outcome, kind) for kind in others},
     }
-    fitted = len(cases["train"]) + (len(cases["val"]) if index.refit else 0)
-    curve = _label_efficiency(outcome, index.main, fitted)
-    return {**found, "label_efficiency": curve} if len(curve) > 1 else found
+    if all(run.share == WHOLE for run in outcome.tables):
+        return found
+    fitted = len(parts["train"]) + (len(parts["val"]) if index.refit else 0)
+    return {**found, "label_efficiency": _label_efficiency(outcome, index.main, fitted)}
 
 
 def _overlaps(benchmark: str, test: Sequence[str]) -> dict[str, list[str]]:
@@ -116,9 +136,10 @@ def write_tables(output: Path, cases: Sequence[StoredCase], tables: Mapping[Run,
         if (run.kind, run.share) == (main, WHOLE)
         for metric, table in of_run.items()
     }
-    names = np.array([case.case for case in cases])
+    arrays["cases"] = np.array([case.case for case in cases])
+    arrays["groups"] = np.array([case.group for case in cases])
     output.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(output / "tables.npz", allow_pickle=False, cases=names, **arrays)
+    np.savez_compressed(output / "tables.npz", allow_pickle=False, **arrays)
 
 
 def shown(predictions: Mapping[Run, Sequence[np.ndarray]]) -> dict[str, Sequence[np.ndarray]]:
@@ -133,43 +154,26 @@ def shown(predictions: Mapping[Run, Sequence[np.ndarray]]) -> dict[str, Sequence
 
 def _of_kind(outcome: Outcome, kind: str) -> dict[str, Any]:
     """Encoders side by side under one kind of head."""
-    ours = outcome.runs(kind, PRETRAINED)
-    found: dict[str, Any] = {PRETRAINED: _metrics(outcome, ours)}
+    found: dict[str, Any] = {PRETRAINED: outcome.metrics(kind, PRETRAINED)}
     if RANDOM in outcome.encoders:
-        theirs = outcome.runs(kind, RANDOM)
-        found[RANDOM] = _metrics(outcome, theirs)
-        found["difference"] = _differences(outcome, ours, theirs)
-    found["chosen"] = {
-        name: _choices(outcome, outcome.runs(kind, name))
-        for name in outcome.encoders
-        if name not in outcome.baselines
-    }
-    found["baselines"] = {}
-    for name in outcome.baselines:
-        theirs = outcome.runs(kind, name)
-        found["baselines"][name] = {
-            "metrics": _metrics(outcome, theirs),
-            "difference": _differences(outcome, ours, theirs),
-            "chosen": _choices(outcome, theirs),
+        found[RANDOM] = outcome.metrics(kind, RANDOM)
+        found["difference"] = outcome.differences(kind, RANDOM)
+    if outcome.chosen:
+        found["chosen"] = {
+            name: outcome.choices(kind, name)
+            for name in outcome.encoders
+            if name not in outcome.baselines
         }
+    found["baselines"] = {name: _baseline(outcome, kind, name) for name in outcome.baselines}
     return found
 
 
-def _metrics(outcome: Outcome, runs: Sequence[Run]) -> dict[str, Any]:
-    return statistics.known(
-        (metric, outcome.estimate(metric, runs)) for metric in outcome.tables[runs[0]]
-    )
-
-
-def _differences(outcome: Outcome, ours: Sequence[Run], theirs: Sequence[Run]) -> dict[str, Any]:
-    return statistics.known(
-        (metric, outcome.difference(metric, ours, theirs)) for metric in outcome.tables[ours[0]]
-    )
-
-
-def _choices(outcome: Outcome, runs: Sequence[Run]) -> dict[str, Any]:
-    """Choices by seed; none of a kind that is made of another without a choice."""
-    return {str(run.seed): outcome.chosen[run].facts() for run in runs if run in outcome.chosen}
+def _baseline(outcome: Outcome, kind: str, name: str) -> dict[str, Any]:
+    found = {
+        "metrics": outcome.metrics(kind, name),
+        "difference": outcome.differences(kind, name),
+    }
+    return found | ({"chosen": outcome.choices(kind, name)} if outcome.chosen else {})
 
 
 def _label_efficiency(outcome: Outcome, metric: str, cases: int) -> list[dict[str, Any]]:

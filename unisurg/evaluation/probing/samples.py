@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,11 @@ from unisurg.evaluation.probing.views import means_of
 from unisurg.evaluation.store import StoredCase, Tokens
 from unisurg.tasks.base import Grid
 
-READ_BATCH = 256  # clips in memory at once where the order does not matter
+# What is in memory at once where the order does not matter: clips, and their bytes as float32, of
+# which a statistic or an attention over them takes several times as much.
+READ_BATCH, READ_BYTES = 256, 2**26
+
+Targets = Callable[[Sequence[Any]], Tensor]
 
 
 class UnequalTokensError(ValueError):
@@ -58,11 +64,23 @@ class Clips:
         """
         return torch.cat([means_of(tokens, self.grid) for tokens in self.batches()])
 
+    @cached_property
+    def _made(self) -> dict[Targets, Tensor]:
+        return {}
+
+    def targets(self, make: Targets) -> Tensor:
+        """Training targets of the clips, a row each; `make` is the method `targets` of a task.
+
+        They are made once and kept: the depths of a whole sequence are read for them.
+        """
+        if make not in self._made:  # methods of one task are equal
+            self._made[make] = make([self.truth])
+        return self._made[make]
+
     def batches(self) -> Iterator[Tensor]:
-        """Tokens (B, N, D) of all clips in order, `READ_BATCH` at a time."""
-        everything = range(len(self))
-        for start in everything[::READ_BATCH]:
-            yield as_batch([self.tokens[i] for i in everything[start : start + READ_BATCH]])
+        """Tokens (B, N, D) of all clips in order, at most `READ_BATCH` and `READ_BYTES` a time."""
+        for places in _parts(len(self), self.grid, self.dim):
+            yield as_batch([self.tokens[i] for i in places])
 
 
 @dataclass(frozen=True)
@@ -118,10 +136,14 @@ class Samples:
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    def targets(self, make: Targets) -> Tensor:
+        """Training targets of all samples, see `Clips.targets`."""
+        return torch.cat([clips.targets(make) for clips in self.clips])
+
     def batches(self) -> Iterator[Tensor]:
-        """Tokens (B, N, D) of all samples in order, `READ_BATCH` at a time."""
-        for start in range(0, len(self), READ_BATCH):
-            yield self.batch(np.arange(start, min(start + READ_BATCH, len(self))))
+        """Tokens (B, N, D) of all samples in order, as many a time as of `Clips.batches`."""
+        for places in _parts(len(self), self.grid, self.dim):
+            yield self.batch(np.array(places))
 
     def batch(self, ids: np.ndarray) -> Tensor:
         """Tokens (B, N, D) float32 of samples."""
@@ -133,3 +155,10 @@ class Samples:
 def as_batch(tokens: Sequence[np.ndarray]) -> Tensor:
     """Clips (t, h, w, D) of any float type -> (B, t * h * w, D) float32."""
     return torch.from_numpy(np.stack(tokens)).float().flatten(1, 3)
+
+
+def _parts(count: int, grid: Grid, dim: int) -> Iterator[range]:
+    """Numbers 0..count - 1 of clips in order, as many together as are in memory at once."""
+    at_once = max(1, min(READ_BATCH, READ_BYTES // (4 * math.prod(grid) * dim)))
+    for start in range(0, count, at_once):
+        yield range(start, min(start + at_once, count))

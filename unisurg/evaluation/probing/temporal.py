@@ -14,8 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,20 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from unisurg.evaluation.probing.fitting import (
-    Head,
-    Hyper,
-    Judge,
-    OnMetrics,
-    Plan,
-    device_of,
-    fit,
-    runner,
-    trained_grid,
-)
+from unisurg.evaluation.probing.fitting import Lesson, Plan, device_of
 from unisurg.evaluation.probing.samples import Clips, Samples
+from unisurg.evaluation.probing.trained import TrainedHeads, pooled
 from unisurg.evaluation.probing.views import PooledView
-from unisurg.settings import Probe, Temporal
+from unisurg.settings import Temporal, ViewName
 from unisurg.tasks.classification import Classification
 from unisurg.tasks.segments import IGNORED
 
@@ -46,50 +35,35 @@ VIDEOS_A_STEP = 4
 
 
 @dataclass(frozen=True)
-class TemporalHeads:
-    """Causal convolutional heads; see `unisurg.evaluation.probing.kinds.Kind`.
+class TemporalHeads(TrainedHeads[PooledView]):
+    """Causal convolutional heads over the mean tokens of videos.
 
     `every_s` are the seconds between the clips of a training video, `test_every_s` of a test video.
     """
 
-    name: str
     task: Classification
-    probe: Probe
     every_s: float
     test_every_s: float
-    seeded: ClassVar[bool] = True
 
-    def grid(self, known: Samples) -> list[Hyper]:
-        return trained_grid(self.probe, known.grid)
+    def view(self, name: ViewName, known: Samples) -> PooledView:
+        return pooled(name, known)
 
-    def fit(
-        self,
-        known: Samples,
-        grid: Sequence[Hyper],
-        seed: int,
-        on_epoch: OnMetrics,
-        judge: Judge | None,
-    ) -> list[Head]:
-        means = torch.cat([clips.means for clips in known.clips])
-        wanted = self.probe.temporal
+    def head(self, view: PooledView, seed: int) -> nn.Module:
+        return CausalTcn(view, self.task.classes, self.probe.temporal, seed)
 
-        def build(hyper: Hyper) -> nn.Module:
-            view = PooledView(hyper.view, means, known.dim)
-            return CausalTcn(view, self.task.classes, wanted, seed)
-
-        runners = [runner(hyper, partial(build, hyper), self.read, seed) for hyper in grid]
-        per_clip = self.task.loss(self.task.targets(known.truths).to(device_of()))
+    def lesson(self, known: Samples) -> Lesson:
+        per_clip = self.task.loss(known.targets(self.task.targets).to(device_of()))
 
         def loss(logits: Tensor, targets: Tensor) -> Tensor:
             return per_clip(logits.flatten(0, 1), targets.flatten())
 
-        plan = Plan(wanted.epochs, VIDEOS_A_STEP, self.probe.halving)
-        return fit(self.source(known), loss, runners, plan, seed, on_epoch, judge)
+        plan = Plan(self.probe.temporal.epochs, VIDEOS_A_STEP, self.probe.halving)
+        return Lesson(self.source(known), loss, plan)
 
     def source(self, known: Samples) -> SequenceSource:
         sequences, targets = [], []
         for clips in known.clips:
-            labels = self.task.targets([clips.truth])
+            labels = clips.targets(self.task.targets)
             for lane in self.lanes(clips):
                 sequences.append(clips.means[lane])
                 targets.append(labels[lane])

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,21 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from unisurg.evaluation.probing.fitting import (
-    Head,
-    Hyper,
-    Judge,
-    OnMetrics,
-    Plan,
-    device_of,
-    epochs_of,
-    fit,
-    runner,
-    trained_grid,
-)
+from unisurg.evaluation.probing.fitting import Lesson, Plan, device_of, epochs_of
 from unisurg.evaluation.probing.samples import Clips, Samples
+from unisurg.evaluation.probing.trained import TrainedHeads, pooled
 from unisurg.evaluation.probing.views import PooledView
-from unisurg.settings import Probe
+from unisurg.settings import ViewName
 from unisurg.tasks.base import Loss
 from unisurg.tasks.skill import SkillTask
 
@@ -43,44 +31,37 @@ TRIALS_A_STEP = 4
 
 
 @dataclass(frozen=True)
-class TrialHeads:
-    """Heads over whole trials; see `unisurg.evaluation.probing.kinds.Kind`."""
+class TrialHeads(TrainedHeads[PooledView]):
+    """Heads over whole trials."""
 
-    name: str
     task: SkillTask
-    probe: Probe
-    seeded: ClassVar[bool] = True
 
-    def grid(self, known: Samples) -> list[Hyper]:
-        return trained_grid(self.probe, known.grid)
+    def view(self, name: ViewName, known: Samples) -> PooledView:
+        return pooled(name, known)
 
-    def fit(
-        self,
-        known: Samples,
-        grid: Sequence[Hyper],
-        seed: int,
-        on_epoch: OnMetrics,
-        judge: Judge | None,
-    ) -> list[Head]:
-        means = torch.cat([clips.means for clips in known.clips])
+    def head(self, view: PooledView, seed: int) -> nn.Module:
+        return TrialHead(view, self.task)
 
-        def build(hyper: Hyper) -> nn.Module:
-            return TrialHead(PooledView(hyper.view, means, known.dim), self.task)
-
-        runners = [runner(hyper, partial(build, hyper), read_trial, seed) for hyper in grid]
-        targets = [self.task.targets([truth]) for truth in known.truths]
-        loss = trial_loss(self.task, torch.cat(targets).to(device_of()))
+    def lesson(self, known: Samples) -> Lesson:
+        targets = [clips.targets(self.task.targets) for clips in known.clips]
+        everything, trials = torch.cat(targets), torch.stack([rows[0] for rows in targets])
+        loss = trial_loss(self.task, everything.to(device_of()), trials.to(device_of()))
         source = TrialSource([clips.means for clips in known.clips], targets)
         plan = Plan(epochs_of(self.task.family, self.probe), TRIALS_A_STEP, self.probe.halving)
-        return fit(source, loss, runners, plan, seed, on_epoch, judge)
+        return Lesson(source, loss, plan)
+
+    def read(self, module: nn.Module, clips: Clips) -> Tensor:
+        """Logits of the clips of a trial, from all of them at once."""
+        return module(clips.means[None].to(device_of()))[0]
 
 
-def trial_loss(task: SkillTask, targets: Tensor) -> Loss:
+def trial_loss(task: SkillTask, targets: Tensor, trials: Tensor | None = None) -> Loss:
     """The task's loss of trials (B, S, ...), which counts rating and level once a trial.
 
-    `targets` (N, 3) are those of all training clips; a row of NaN is no clip.
+    `targets` and `trials` are as of `SkillTask.losses`. In what is given to the loss a row of NaN
+    is no clip.
     """
-    of_trials, of_moments = task.losses(targets)
+    of_trials, of_moments = task.losses(targets, trials)
 
     def loss(logits: Tensor, wanted: Tensor) -> Tensor:
         clips = wanted[..., 0].isfinite()
@@ -132,11 +113,6 @@ class TrialHead(nn.Module):
         trial = (weights.softmax(1)[..., None] * clips).sum(1, keepdim=True)
         judged = self.judge(trial).expand(-1, means.shape[1], -1)
         return torch.cat([judged, self.name_gesture(seen)], dim=-1)
-
-
-def read_trial(module: nn.Module, clips: Clips) -> Tensor:
-    """Logits of the clips of a trial, from all of them at once."""
-    return module(clips.means[None].to(device_of()))[0]
 
 
 def _filled(rows: Sequence[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ def absent(path: Path, stages: Sequence[str], inputs: Inputs) -> list[Text]:
         return [missing(path, stages[-1])]
     return [
         Text(
-            f"FAILED: {attempt.stage}, begun {attempt.began}. {attempt.error}. The other results"
+            f"FAILED: {attempt.stage}. {attempt.error}. The other results"
             " stand. Once this is mended, `dvc repro` goes on from there.",
             "loud",
         )

@@ -18,14 +18,14 @@ COMPONENTS = {
 
 def component_table(found: Results) -> Table:
     """Average precision by component: each kind of head, and the main one on random weights."""
-    rows = []
-    for name, title in COMPONENTS.items():
-        metric = f"ap_{name}_videowise"
-        of_heads = [interval(head.pretrained.get(metric)) for head in found.heads.values()]
-        random = [interval(found.random.get(metric))] if found.random else []
-        rows.append([title, *of_heads, *random])
-    heads = [head_title(kind) for kind in found.heads]
-    head = ["told apart", *heads, *(["the first, random weights"] if found.random else [])]
+    columns = {head_title(kind): head.pretrained for kind, head in found.heads.items()}
+    if found.random:
+        columns[f"{head_title(found.kind)}, random weights"] = found.random
+    rows = [
+        [title, *(interval(measures.get(f"ap_{name}_videowise")) for measures in columns.values())]
+        for name, title in COMPONENTS.items()
+    ]
+    head = ["part", *columns]
     caption = (
         "Average precision per video and class, mean over videos, then over classes, in %, with the"
         " 95 % bootstrap interval over test videos. The score of a part is the highest of its"

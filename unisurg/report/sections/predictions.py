@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from matplotlib.figure import Figure
 
@@ -10,21 +10,14 @@ from unisurg.report import figures
 from unisurg.report.blocks import Block, Fold, Picture, Section
 from unisurg.report.drawing import as_photo, as_vector
 from unisurg.report.inputs import Inputs, Predictions, predictions_path, stages_of
+from unisurg.report.ratings import best_constant
 from unisurg.report.sections.absence import absent
-from unisurg.report.wording import title_of
+from unisurg.report.wording import constant_answer, title_of
 
-TITLES = {
-    "phase": "phases over time",
-    "skill": "ratings of trials",
-    "action": "which class is taken for which",
-    "segmentation": "segmentation",
-    "depth": "depth",
-    "triplet": "triplets over time",
-}
 RIBBONS = (
-    "Each test video from start to end: the true phases above, the prediction below, and the same"
-    " probe on random weights as the thin band at the bottom. Dark marks between truth and"
-    " prediction are wrong moments; what has no label is white. First seed."
+    "Each test {case} from start to end: the true {classes} above, below them what the probe says"
+    " on the pretrained encoder, and on random weights as the thin band at the bottom. Dark marks"
+    " between truth and prediction are wrong moments; what has no label is white. First seed."
 )
 TIMELINES = (
     "The triplets that these test videos show most often, but for instruments that do nothing. Of"
@@ -39,19 +32,11 @@ def section(inputs: Inputs, benchmark: str) -> Section:
     found = inputs.predictions.get(benchmark)
     title = title_of(benchmark, inputs)
     if found is None:
-        blocks = absent(predictions_path(benchmark), stages_of(benchmark), inputs)
-        return Section(f"predictions-{benchmark}", f"{title}: predictions", blocks)
-    drawn = figures.drawn(found, inputs.settings.report)
-    shown = {
-        "phase": _phases,
-        "action": _actions,
-        "segmentation": _segmentation,
-        "depth": _depth,
-        "triplet": _triplets,
-        "skill": _skill,
-    }[found.task]
-    title = f"{title}: {TITLES[found.task]}"
-    return Section(f"predictions-{benchmark}", title, shown(found, drawn))
+        lack = absent(predictions_path(benchmark), stages_of(benchmark), inputs)
+        return Section(f"predictions-{benchmark}", f"{title}: predictions", lack)
+    said, blocks_of = FAMILIES[found.task]
+    blocks = blocks_of(found, figures.drawn(found, inputs.settings.report))
+    return Section(f"predictions-{benchmark}", f"{title}: {said}", blocks)
 
 
 def _phases(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
@@ -60,7 +45,7 @@ def _phases(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
     ribbons = Picture(
         as_vector(drawn["ribbons"]),
         f"Phase ribbons of {len(shown)} test videos; moments predicted rightly: {right}.",
-        RIBBONS,
+        RIBBONS.format(case="video", classes="phases"),
     )
     return [ribbons, Fold("Which phase is taken for which", [_confusion(found, drawn, "moments")])]
 
@@ -93,8 +78,8 @@ def _depth(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
     picture = Picture(
         as_photo(drawn["depths"]),
         f"The middle frames of {len(found.cases)} test sequences with true and predicted depth.",
-        "The middle frame of the first test sequences, not the best ones. All maps share one scale,"
-        " whose steps are equal factors. Grey: the depth is not known. First seed.",
+        "The middle frame of the first test sequences, not the best ones. All maps share one"
+        " logarithmic scale. Grey: the depth is not known. First seed.",
     )
     return [picture]
 
@@ -114,16 +99,27 @@ def _skill(found: Predictions, drawn: Mapping[str, Figure]) -> list[Block]:
         as_vector(drawn["ratings"]),
         f"Predicted against true ratings of {len(found.cases)} test trials, by exercise.",
         "A dot is a test trial: its true rating to the right, the predicted one upwards, in points"
-        " of the scale; on the line both are equal. First seed.",
+        " of the scale; on the line both are equal. First seed."
+        f" {constant_answer(best_constant(found.cases))}",
     )
     if "gestures" not in drawn:
         return [ratings]
     gestures = Picture(
         as_vector(drawn["gestures"]),
-        f"Gestures over time in {len(drawn['gestures'].axes)} test trials.",
-        RIBBONS.replace("video", "trial").replace("phases", "gestures"),
+        f"Gestures over time in {len(drawn['gestures'].axes)} test trials, the truth on top.",
+        RIBBONS.format(case="trial", classes="gestures"),
     )
-    return [ratings, Fold("Which gesture is taken for which, over time", [gestures])]
+    return [ratings, Fold("Gestures over time", [gestures])]
+
+
+FAMILIES: dict[str, tuple[str, Callable[[Predictions, Mapping[str, Figure]], list[Block]]]] = {
+    "phase": ("phases over time", _phases),
+    "action": ("which class is taken for which", _actions),
+    "triplet": ("triplets over time", _triplets),
+    "skill": ("ratings of trials", _skill),
+    "segmentation": ("segmentation", _segmentation),
+    "depth": ("depth", _depth),
+}
 
 
 def _right(found: Predictions, case: str) -> float:

@@ -10,10 +10,18 @@ from unisurg.report.blocks import Block, Picture, Section, Table, Text
 from unisurg.report.drawing import as_vector
 from unisurg.report.effect import Effect, effect_figure, effects_of
 from unisurg.report.inputs import Inputs, stages_of
+from unisurg.report.ratings import best_constant
 from unisurg.report.sections import details
 from unisurg.report.sections.absence import absent
 from unisurg.report.sections.components import overlap_in_brief
-from unisurg.report.wording import head_title, interval, title_of, warning_of
+from unisurg.report.wording import (
+    MEANINGS,
+    constant_answer,
+    head_title,
+    interval,
+    title_of,
+    warning_of,
+)
 
 OURS = "UniSurg"  # how the published models of this name begin
 
@@ -33,7 +41,7 @@ def section(inputs: Inputs) -> Section:
     effects = effects_of(inputs)
     blocks: list[Block] = [*_warnings(inputs)]
     if effects:
-        blocks += [_effect_picture(effects), _overview(inputs)]
+        blocks += [_effect_picture(effects), _overview(inputs), _meanings(inputs)]
         if inputs.embedded & set(inputs.metrics):
             blocks.append(Text(EMBEDDED_WARNING, "note"))
     for benchmark in inputs.settings.benchmarks:
@@ -89,6 +97,17 @@ def _overview(inputs: Inputs) -> Table:
     head = ["benchmark", "metric", "pretrained", "random weights", "difference",
             "UniSurg, published on real data"]  # fmt: skip
     return Table(head, rows, caption, frozenset({2, 3, 4}))
+
+
+def _meanings(inputs: Inputs) -> Table:
+    """Every main metric in a sentence; of ratings also what can be had without looking."""
+    said: dict[str, str] = {}
+    for benchmark, found in inputs.metrics.items():
+        said.setdefault(found.main, MEANINGS.get(found.main, "See docs/metrics.md."))
+        rated = inputs.predictions.get(benchmark)
+        if rated is not None and rated.task == "skill":
+            said[found.main] += f" {constant_answer(best_constant(rated.cases))}"
+    return Table(["metric", "what it says"], list(said.items()), "What the main metrics say.")
 
 
 def _printed(benchmark: str) -> str:

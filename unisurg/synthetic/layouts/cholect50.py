@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unisurg.benchmarks.cholect50 import COMPONENTS, INSTRUMENTS, TARGETS, TRIPLETS, VERBS
+from unisurg.benchmarks.cholect50 import INSTRUMENTS, MAP, PARTS_OF, TARGETS, TRIPLETS, VERBS
 from unisurg.settings import Theatre
 from unisurg.synthetic.exact import ONE
 from unisurg.synthetic.labels import Triplet, frame_times, triplets
@@ -126,7 +126,7 @@ def _write_case(folder: Path, number: int, settings: Theatre, seed: int) -> None
 
 def _row(triplet: int, phase: int) -> list[float]:
     """Triplet; instrument, score, box; verb; target, score, box; phase."""
-    i, v, t = (int(COMPONENTS[part][triplet]) for part in ("i", "v", "t"))
+    i, v, t = PARTS_OF[triplet].tolist()
     return [triplet, i, 1.0, *NO_BOX, v, t, 1.0, *NO_BOX, phase]
 
 
@@ -149,8 +149,7 @@ def _header(video: int, frames: int) -> dict[str, Any]:
 
 
 def _write_mapping(path: Path) -> None:
-    columns = np.stack([COMPONENTS[name] for name in ("ivt", "i", "v", "t", "iv", "it")], axis=1)
-    rows = [",".join(str(part) for part in row) for row in columns.tolist()]
+    rows = [",".join(str(part) for part in row) for row in MAP.tolist()]
     write_rows(path, ["# IVT, I, V, T, IV, IT", *rows])
 
 

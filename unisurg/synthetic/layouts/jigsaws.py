@@ -59,6 +59,8 @@ GESTURES = {
     "Needle_Passing": ("G1", "G2", "G3", "G6", "G11"),
     "Knot_Tying": ("G1", "G13", "G15", "G11"),
 }
+UNRATED = "Suturing_H002"  # is filmed and has no row in the meta file
+UNFILMED = {"Needle_Passing": "Needle_Passing_I001", "Knot_Tying": "Knot_Tying_I004"}  # have a row
 DISPARITY = 5 * SUB, 7 * SUB  # between the cameras: of the ground, of the nearer instruments
 UNTOLD = FPS // 2  # frames before the first gesture and after the last
 BEHIND = 2  # rows by which a last gesture ends too late, in trials with an even number
@@ -87,15 +89,21 @@ class Trial:
 def trials_of(task: str, settings: Theatre) -> list[str]:
     """Names of an exercise's trials that are filmed, like `Suturing_B001`."""
     numbers = range(1, settings.jigsaws_trials + 1)
-    every = [f"{letter}{number:03d}" for letter in SURGEONS for number in numbers]
-    unrated = [name for name in every if f"{task}_{name}" == "Suturing_H002"]
-    return [f"{task}_{n}" for n in every if n not in NOT_SHIPPED[task] or n in unrated]
+    missing = {f"{task}_{place}" for place in NOT_SHIPPED[task]} - {UNRATED}
+    every = [f"{task}_{letter}{number:03d}" for letter in SURGEONS for number in numbers]
+    return [name for name in every if name not in missing]
+
+
+def place_of(name: str) -> tuple[str, int]:
+    """Letter of a trial's surgeon, and which of the surgeon's trials it is, from 1."""
+    place = name.rpartition("_")[2]
+    return place[0], int(place[1:])
 
 
 def perform(name: str, settings: Theatre, seed: int) -> Trial:
     """Play the trial of that name."""
-    task, _, place = name.rpartition("_")
-    surgeon, number = SURGEONS.index(place[0]), int(place[1:])
+    task, (letter, number) = name.rpartition("_")[0], place_of(name)
+    surgeon = SURGEONS.index(letter)
     own = seed_of(seed, "jigsaws", (TASKS.index(task) * len(SURGEONS) + surgeon) * 10 + number)
     rng, gestures = stream(own, LENGTH), GESTURES[task]
     order = usual_order(rng, number + surgeon, len(gestures), SHOWN)
@@ -105,7 +113,7 @@ def perform(name: str, settings: Theatre, seed: int) -> Trial:
     ]
     chosen = tuple(gestures[step] for step in order)
     motifs = [motif(MOTIFS[gesture]) for gesture in chosen]
-    skill = _draw_skill(stream(own, HAND), LEVELS[place[0]])
+    skill = _draw_skill(stream(own, HAND), LEVELS[letter])
     operation, (start, *_) = rehearse(WORLD, own, motifs, lengths, FPS, skill, PACE)
     times = start + np.arange(sum(lengths), dtype=np.int64) * 1000 * PACE // FPS
     states = operation.at(times)
@@ -135,15 +143,10 @@ def jobs(root: Path, settings: Theatre, seed: int) -> list[Job]:
 def finish(root: Path, settings: Theatre, seed: int) -> None:
     """Write the meta files."""
     for task in TASKS:
-        names = trials_of(task, settings)
-        rows = [
-            meta_row(name, perform(name, settings, seed))
-            for name in names
-            if name != "Suturing_H002"
-        ]
-        unfilmed = f"{task}_{NOT_SHIPPED[task][-1]}"
-        if unfilmed not in names:
-            rows.append(meta_row(unfilmed, perform(unfilmed, settings, seed)))
+        rated = [name for name in trials_of(task, settings) if name != UNRATED]
+        if task in UNFILMED:
+            rated.append(UNFILMED[task])
+        rows = [meta_row(name, perform(name, settings, seed)) for name in rated]
         write_rows(root / "jigsaws" / task / f"meta_file_{task}.txt", rows, WINDOWS)
 
 
@@ -151,7 +154,7 @@ def meta_row(name: str, trial: Trial) -> str:
     """Name, level, rating and the six elements that it sums."""
     grs = trial.operation.skill.grs
     elements = [(grs + place) // len(ELEMENTS) for place in range(len(ELEMENTS))]
-    level = LEVELS[name[-4]]
+    level = LEVELS[place_of(name)[0]]
     return "\t\t".join([name, level, str(grs)]) + "\t\t" + "\t".join(map(str, elements))
 
 
@@ -178,7 +181,7 @@ def _write_trial(folder: Path, name: str, settings: Theatre, seed: int) -> None:
 def write_labels(folder: Path, name: str, trial: Trial) -> None:
     """The trial's kinematics and its gestures."""
     rows = _tips(trial.states)
-    rows = rows[: len(rows) - BEHIND - UNTOLD] if int(name[-1]) % 2 == 0 else rows
+    rows = rows[: len(rows) - BEHIND - UNTOLD] if place_of(name)[1] % 2 == 0 else rows
     write_rows(folder / "kinematics" / "AllGestures" / f"{name}.txt", rows)
     write_rows(folder / "transcriptions" / f"{name}.txt", trial.rows, WINDOWS)
 
