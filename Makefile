@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 repro: setup ## the whole path: data -> corpus -> encoder -> results -> report
-	@echo "== dvc repro (from nothing: about half an hour on two cores; up to date: seconds)"
+	@echo "== dvc repro (from nothing: about three quarters of an hour on two cores; up to date: seconds)"
 	@$(BIN)/dvc repro --keep-going || { echo "== something failed"; $(BIN)/unisurg report && echo "== the report has the rest, and what was said: $(CURDIR)/reports/index.html"; exit 1; }
 	@echo "== the report: $(CURDIR)/reports/index.html"
 
