@@ -94,8 +94,16 @@ def _after_first_dvc(release: Callable[[], None]) -> None:
     """Call `release` when the first `dvc repro` below this process has given up."""
     first = _soon(_running_dvc, timeout_s=300.0)
     if first is not None:
-        psutil.wait_procs([first], timeout=120.0)
+        _soon(lambda: _has_ended(first), timeout_s=120.0)
     release()
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Only looks: waiting for a child of ours would take its exit code away from the flow."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _running_dvc() -> psutil.Process | None:
@@ -157,10 +165,9 @@ def test_a_report_that_cannot_be_written_after_a_failure_is_a_warning(
     assert warning.startswith("WARNING the report was not written")
 
 
-def test_a_busy_dvc_fails_nothing(flow_run: tuple[dict[str, str], str]) -> None:
-    # DVC itself waits for its lock a while: whether a second try is needed is a matter of speed.
+def test_a_busy_dvc_is_tried_again(flow_run: tuple[dict[str, str], str]) -> None:
     states, _ = flow_run
-    assert states["data.dvc"].startswith("Completed")
+    assert states["data.dvc"] == "Completed after 2 tries"
 
 
 def test_stages_learn_which_pipeline_and_which_python_they_belong_to(
