@@ -12,13 +12,20 @@ from probe_stores import CLASSES, CLIPS, DIM, FRAMES, index, quick, save, write
 
 from unisurg.evaluation import store
 from unisurg.evaluation.probing import probe
-from unisurg.evaluation.probing.fitting import Head, Hyper, Runner, better_half, cosine
+from unisurg.evaluation.probing.fitting import (
+    Head,
+    Hyper,
+    PaddedSource,
+    Runner,
+    better_half,
+    cosine,
+)
 from unisurg.evaluation.probing.kinds import kinds_of
 from unisurg.evaluation.probing.knn import Neighbours
 from unisurg.evaluation.probing.linear import LinearHeads
 from unisurg.evaluation.probing.samples import Clips, Samples, UnequalTokensError
 from unisurg.evaluation.probing.smoothing import smooth, smoothed_name
-from unisurg.evaluation.probing.temporal import CausalTcn, SequenceSource, TemporalHeads, lanes
+from unisurg.evaluation.probing.temporal import CausalTcn, TemporalHeads, lanes
 from unisurg.evaluation.probing.trial import TrialHeads
 from unisurg.evaluation.probing.views import PooledView
 from unisurg.settings import Temporal
@@ -276,7 +283,7 @@ def test_padding_changes_neither_loss_nor_gradient(root: Path, settings) -> None
     assert isinstance(found, TemporalHeads)
     short, long = torch.randn(3, 8), torch.randn(9, 8)
     labels = [torch.tensor([0, 1, 1]), torch.arange(9) % CLASSES]
-    source = SequenceSource([short, long], labels)
+    source = PaddedSource([short, long], labels, 0.0, IGNORED)
     loss = found.task.loss(torch.cat(labels))
     module = tcn(2).float()
 

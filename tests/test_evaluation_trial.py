@@ -20,7 +20,7 @@ from unisurg.evaluation import store
 from unisurg.evaluation.extraction.cases import spacing
 from unisurg.evaluation.probing import probe
 from unisurg.evaluation.probing.samples import Samples
-from unisurg.evaluation.probing.trial import TrialHead, TrialSource, trial_loss
+from unisurg.evaluation.probing.trial import TrialHead, bags, trial_loss
 from unisurg.evaluation.probing.views import PooledView
 from unisurg.evaluation.store import TRIAL, Index, StoredCase
 from unisurg.synthetic.encode import write_video
@@ -158,7 +158,7 @@ def test_the_answer_for_a_trial_does_not_depend_on_the_trials_beside_it(root: Pa
     sizes = [len(c) for c in clips]
     short, long = int(np.argmin(sizes)), int(np.argmax(sizes))
     assert sizes[short] < sizes[long]
-    source = TrialSource([c.means for c in clips], [TASK.targets([c.truth]) for c in clips])
+    source = bags([c.means for c in clips], [TASK.targets([c.truth]) for c in clips])
     together = module(source.batch(np.array([short, long])))
     alone = module(clips[short].means[None])
     torch.testing.assert_close(together[:1, : sizes[short]], alone)
@@ -188,7 +188,7 @@ def test_a_trial_counts_once_however_many_clips_it_has(root: Path) -> None:
         rows[:, 2] = IGNORED
         rows[:, 1] = 0  # one level, so that all trials weigh the same
     loss = trial_loss(TASK, torch.cat(targets))
-    source = TrialSource([c.means for c in clips], targets)
+    source = bags([c.means for c in clips], targets)
     short, *_, long = np.argsort([len(c) for c in clips])
     both, one, other = (
         loss(module(source.batch(ids)), source.targets(ids)).item()

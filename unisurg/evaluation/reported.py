@@ -59,6 +59,12 @@ def written(metric: str, value: float | None, sign: str = "") -> str:
     return f"{in_unit(metric, value):{sign}.{digits}f}"
 
 
+def spanned(metric: str, mean: float, low: float, high: float, sign: str = "") -> str:
+    """A value and its interval as `61.2 [58.0, 64.1]`, see `written`."""
+    middle, *bounds = (written(metric, value, sign) for value in (mean, low, high))
+    return f"{middle} [{', '.join(bounds)}]"
+
+
 def known(seeds: Iterable[float | None]) -> list[float]:
     """The values of those seeds that have a number."""
     return [value for value in seeds if value is not None and not math.isnan(value)]

@@ -115,6 +115,13 @@ class VisionTransformer(nn.Module):
             seen.append(tokens)
         return [self.norm(seen[layer]) for layer in layers]
 
+    def side_by_side(self, clip: Tensor, layers: Sequence[int]) -> Tensor:
+        """What `features` gives of k layers, one after the other: `(B, N, k D)`.
+
+        Without any layer the tokens that the encoder gives in the end, `(B, N, D)`.
+        """
+        return torch.cat(self.features(clip, layers), dim=-1) if layers else self(clip)
+
     def _start(self, clip: Tensor, keep: Tensor | None) -> tuple[Tensor, Turns]:
         """Embedded tubelets and the turns of their positions."""
         if clip.ndim != 5 or clip.shape[1] != CHANNELS:

@@ -111,10 +111,7 @@ class ClipEncoder:
             grid = self.module.grid(duration, height, width)
         except ValueError as error:
             raise EncoderError(f"{error}: change frames or size_px of the benchmark") from None
-        pixels = to_input(clips)
-        if not self.depths:
-            return self.module(pixels).unflatten(1, grid)
-        return torch.cat(self.module.features(pixels, self.depths), dim=-1).unflatten(1, grid)
+        return self.module.side_by_side(to_input(clips), self.depths).unflatten(1, grid)
 
 
 class FrameEncoder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from unisurg.benchmarks import REGISTRY
-from unisurg.evaluation.reported import Estimate, Results, written
+from unisurg.evaluation.reported import Estimate, Results, spanned, written
 from unisurg.report.inputs import Inputs
 
 FAMILIES = {
@@ -119,14 +119,17 @@ def interval(estimate: Estimate | None, signed: bool = False, metric: str = "") 
     """`61.2 [58.0, 64.1]`, in per cent or points, or in the unit that the metric's name says."""
     if estimate is None:
         return "–"
-    bounds = (estimate.mean, estimate.low, estimate.high)
-    mean, low, high = (points(value, signed, metric) for value in bounds)
-    return f"{mean} [{low}, {high}]"
+    sign = "+" if signed else ""
+    return _minus(spanned(metric, estimate.mean, estimate.low, estimate.high, sign))
 
 
 def points(value: float, signed: bool = False, metric: str = "") -> str:
     """A share in 0..1 times 100, or a value in its own unit, with a true minus."""
-    return written(metric, value, "+" if signed else "").replace("-", "−")
+    return _minus(written(metric, value, "+" if signed else ""))
+
+
+def _minus(numbers: str) -> str:
+    return numbers.replace("-", "−")
 
 
 def constant_answer(closeness: float) -> str:

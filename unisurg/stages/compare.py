@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unisurg.evaluation.compare import CompareError, Row, SideBySide, compare, measured
-from unisurg.evaluation.reported import ReportedError, known, unit_of, written
+from unisurg.evaluation.reported import ReportedError, known, spanned, unit_of, written
 from unisurg.evaluation.statistics import Estimate
 from unisurg.settings import Settings
 from unisurg.stages import aligned
@@ -86,6 +86,4 @@ def _cells(metric: str, row: Row) -> list[str]:
 
 
 def _interval(metric: str, found: Estimate, sign: str = "") -> str:
-    bounds = (found.mean, found.low, found.high)
-    mean, low, high = (written(metric, value, sign) for value in bounds)
-    return f"{mean} [{low}, {high}]"
+    return spanned(metric, found.mean, found.low, found.high, sign)

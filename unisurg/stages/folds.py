@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from unisurg.evaluation import folds
-from unisurg.evaluation.reported import unit_of, written
+from unisurg.evaluation.reported import spanned, unit_of, written
 from unisurg.settings import Settings
 from unisurg.stages import aligned
 
@@ -41,5 +41,4 @@ def run(benchmark: str, family: str, settings: Settings, encoder: Path) -> None:
 def _interval(metric: str, estimate: Mapping[str, float] | None) -> str:
     if estimate is None:
         return "-"
-    mean, low, high = (written(metric, estimate[bound]) for bound in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+    return spanned(metric, estimate["mean"], estimate["low"], estimate["high"])

@@ -61,15 +61,10 @@ class Network(nn.Module):
         logits: list[Tensor | None] = [None] * len(clips)
         for places in _by_shape(clips):
             pixels = torch.from_numpy(np.stack([clips[i] for i in places])).to(device)
-            found = self.head(self._tokens(to_input(pixels))).float()
+            found = self.head(self.encoder.side_by_side(to_input(pixels), self.depths)).float()
             for place, row in zip(places, found, strict=True):
                 logits[place] = row
         return torch.stack([row for row in logits if row is not None])
-
-    def _tokens(self, clips: Tensor) -> Tensor:
-        if not self.depths:
-            return self.encoder(clips)
-        return torch.cat(self.encoder.features(clips, self.depths), dim=-1)
 
 
 def tunable(encoder: VisionTransformer, settings: Finetune) -> VisionTransformer:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from unisurg.evaluation.probing.samples import Clips, Samples
 from unisurg.settings import Probe, ViewName
@@ -99,6 +100,27 @@ class ClipSource:
 
     def targets(self, ids: np.ndarray) -> Tensor:
         return self.wanted[ids]
+
+
+@dataclass(frozen=True)
+class PaddedSource:
+    """Sequences of clips, as videos or trials are; shorter ones of a batch are filled up."""
+
+    inputs: Sequence[Tensor]
+    wanted: Sequence[Tensor]
+    input_fill: float
+    wanted_fill: float
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def batch(self, ids: np.ndarray) -> Tensor:
+        """Inputs (B, L, ...), `input_fill` behind a sequence's end."""
+        return pad_sequence([self.inputs[i] for i in ids], True, self.input_fill)
+
+    def targets(self, ids: np.ndarray) -> Tensor:
+        """Targets (B, L, ...), `wanted_fill` behind a sequence's end."""
+        return pad_sequence([self.wanted[i] for i in ids], True, self.wanted_fill)
 
 
 @dataclass(frozen=True)

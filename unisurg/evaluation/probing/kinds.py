@@ -53,49 +53,33 @@ class Kind(Protocol):
 Builder = Callable[[Any, Index, Probe], Kind]
 
 
-def _attentive(task: Any, index: Index, probe: Probe) -> Kind:
-    return TokenHeads("attentive", task, probe)
-
-
-def _linear(task: Any, index: Index, probe: Probe) -> Kind:
-    return LinearHeads("linear", task, probe)
-
-
-def _knn(task: Any, index: Index, probe: Probe) -> Kind:
-    return NeighbourHeads("knn", task, probe)
+def _named(heads: Callable[[str, Any, Probe], Kind], name: str) -> Builder:
+    return lambda task, index, probe: heads(name, task, probe)
 
 
 def _temporal(task: Any, index: Index, probe: Probe) -> Kind:
     return TemporalHeads("temporal", task, probe, index.every_s, index.test_every_s)
 
 
-def _trial(task: Any, index: Index, probe: Probe) -> Kind:
-    return TrialHeads("trial", task, probe)
-
-
-def _decoder(task: Any, index: Index, probe: Probe) -> Kind:
-    return TokenHeads("decoder", task, probe)
-
-
-def _triplet(task: Any, index: Index, probe: Probe) -> Kind:
-    return TokenHeads("triplet", task, probe)
-
-
 def _plain(task: Any, index: Index, probe: Probe) -> Kind:
     return TokenHeads("plain", task.plain, probe)
 
 
-CLIPS: Mapping[str, Builder] = {"attentive": _attentive, "linear": _linear, "knn": _knn}
+CLIPS: Mapping[str, Builder] = {
+    "attentive": _named(TokenHeads, "attentive"),
+    "linear": _named(LinearHeads, "linear"),
+    "knn": _named(NeighbourHeads, "knn"),
+}
 KINDS: Mapping[str, Mapping[str, Builder]] = {
     "phase": {**CLIPS, "temporal": _temporal},
     "action": CLIPS,
 }
 # What a family has whatever is asked for; the first gives its main result.
 OWN: Mapping[str, tuple[Builder, ...]] = {
-    "segmentation": (_decoder,),
-    "depth": (_decoder,),
-    "skill": (_trial,),
-    "triplet": (_triplet, _plain),
+    "segmentation": (_named(TokenHeads, "decoder"),),
+    "depth": (_named(TokenHeads, "decoder"),),
+    "skill": (_named(TrialHeads, "trial"),),
+    "triplet": (_named(TokenHeads, "triplet"), _plain),
 }
 
 

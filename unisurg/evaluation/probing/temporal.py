@@ -12,16 +12,14 @@ metrics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
-from unisurg.evaluation.probing.fitting import Lesson, Plan, device_of
+from unisurg.evaluation.probing.fitting import Lesson, PaddedSource, Plan, device_of
 from unisurg.evaluation.probing.samples import Clips, Samples
 from unisurg.evaluation.probing.trained import TrainedHeads, pooled
 from unisurg.evaluation.probing.views import PooledView
@@ -60,14 +58,14 @@ class TemporalHeads(TrainedHeads[PooledView]):
         plan = Plan(self.probe.temporal.epochs, VIDEOS_A_STEP, self.probe.halving)
         return Lesson(self.source(known), loss, plan)
 
-    def source(self, known: Samples) -> SequenceSource:
+    def source(self, known: Samples) -> PaddedSource:
         sequences, targets = [], []
         for clips in known.clips:
             labels = clips.targets(self.task.targets)
             for lane in self.lanes(clips):
                 sequences.append(clips.means[lane])
                 targets.append(labels[lane])
-        return SequenceSource(sequences, targets)
+        return PaddedSource(sequences, targets, 0.0, IGNORED)
 
     def lanes(self, clips: Clips) -> list[np.ndarray]:
         return lanes(clips.moments, self.every_s, self.test_every_s)
@@ -92,26 +90,6 @@ def lanes(moments: np.ndarray, every_s: float, test_every_s: float) -> list[np.n
     interleaved = max(1, round(every_s / test_every_s))
     phase = np.round(np.mod(moments, every_s) / test_every_s).astype(int) % interleaved
     return [np.flatnonzero(phase == lane) for lane in np.unique(phase)]
-
-
-@dataclass(frozen=True)
-class SequenceSource:
-    """Videos as sequences of mean tokens; shorter ones of a batch are padded at their end."""
-
-    sequences: Sequence[Tensor]
-    wanted: Sequence[Tensor]
-
-    def __len__(self) -> int:
-        return len(self.sequences)
-
-    def batch(self, ids: np.ndarray) -> Tensor:
-        """Means (B, L, 2 D)."""
-        return pad_sequence([self.sequences[i] for i in ids], batch_first=True)
-
-    def targets(self, ids: np.ndarray) -> Tensor:
-        """Labels (B, L), `IGNORED` where a sequence is padded."""
-        rows = [self.wanted[i] for i in ids]
-        return pad_sequence(rows, batch_first=True, padding_value=IGNORED)
 
 
 class CausalTcn(nn.Module):

@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
-from unisurg.evaluation.probing.fitting import Lesson, Plan, device_of, epochs_of
+from unisurg.evaluation.probing.fitting import Lesson, PaddedSource, Plan, device_of, epochs_of
 from unisurg.evaluation.probing.samples import Clips, Samples
 from unisurg.evaluation.probing.trained import TrainedHeads, pooled
 from unisurg.evaluation.probing.views import PooledView
@@ -46,7 +44,7 @@ class TrialHeads(TrainedHeads[PooledView]):
         targets = [clips.targets(self.task.targets) for clips in known.clips]
         everything, trials = torch.cat(targets), torch.stack([rows[0] for rows in targets])
         loss = trial_loss(self.task, everything.to(device_of()), trials.to(device_of()))
-        source = TrialSource([clips.means for clips in known.clips], targets)
+        source = bags([clips.means for clips in known.clips], targets)
         plan = Plan(epochs_of(self.task.family, self.probe), TRIALS_A_STEP, self.probe.halving)
         return Lesson(source, loss, plan)
 
@@ -70,23 +68,9 @@ def trial_loss(task: SkillTask, targets: Tensor, trials: Tensor | None = None) -
     return loss
 
 
-@dataclass(frozen=True)
-class TrialSource:
-    """Trials as bags of clips; smaller ones of a batch are filled up with NaN."""
-
-    means: Sequence[Tensor]
-    wanted: Sequence[Tensor]
-
-    def __len__(self) -> int:
-        return len(self.means)
-
-    def batch(self, ids: np.ndarray) -> Tensor:
-        """Means (B, S, 2 D), NaN where there is no clip."""
-        return _filled([self.means[i] for i in ids])
-
-    def targets(self, ids: np.ndarray) -> Tensor:
-        """Targets (B, S, 3), NaN where there is no clip."""
-        return _filled([self.wanted[i] for i in ids])
+def bags(means: Sequence[Tensor], targets: Sequence[Tensor]) -> PaddedSource:
+    """Trials as bags of clips (S, 2 D), with targets (S, 3); a row of NaN is no clip."""
+    return PaddedSource(means, targets, torch.nan, torch.nan)
 
 
 class TrialHead(nn.Module):
@@ -113,7 +97,3 @@ class TrialHead(nn.Module):
         trial = (weights.softmax(1)[..., None] * clips).sum(1, keepdim=True)
         judged = self.judge(trial).expand(-1, means.shape[1], -1)
         return torch.cat([judged, self.name_gesture(seen)], dim=-1)
-
-
-def _filled(rows: Sequence[Tensor]) -> Tensor:
-    return pad_sequence(list(rows), batch_first=True, padding_value=torch.nan)
