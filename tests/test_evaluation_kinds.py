@@ -348,7 +348,7 @@ def long_clips(root: Path, count: int, bytes_each: int) -> Samples:
     """Clips of one number, which take no memory until they are read."""
     case = store.read(root).cases("train")[0]
     rows = np.broadcast_to(np.float16(0), (count, 1, 1, 1, bytes_each // 4))
-    return Samples((Clips(case, store.Tokens(rows), np.zeros(count, np.int64)),))
+    return Samples((Clips(case, "pretrained", store.Tokens(rows), np.zeros(count, np.int64)),))
 
 
 def test_as_many_clips_are_read_together_as_bytes_allow(

@@ -10,6 +10,9 @@ from unisurg.settings import Settings
 from unisurg.stages import identity_path, tested_numbers
 from unisurg.tracking import track_stage
 
+SCRATCH = Path(".scratch/probe")
+"""Heads that were chosen before; DVC deletes a stage's outputs before it runs."""
+
 
 def run(benchmark: str, settings: Settings) -> None:
     output = Path("artifacts/probe") / benchmark
@@ -22,6 +25,7 @@ def run(benchmark: str, settings: Settings) -> None:
             metrics_path=metrics,
             output=output,
             on_metrics=tracked.metrics,
+            scratch=SCRATCH,
         )
         tracked.metrics(0, tested_numbers(results))
         tracked.artifact(metrics)

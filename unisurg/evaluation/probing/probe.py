@@ -18,6 +18,7 @@ from unisurg.evaluation import statistics, store
 from unisurg.evaluation.predictions import write_predictions
 from unisurg.evaluation.probing.choosing import Chosen, choose
 from unisurg.evaluation.probing.fitting import OnMetrics
+from unisurg.evaluation.probing.kept import KeptHeads
 from unisurg.evaluation.probing.kinds import Kind, kinds_of
 from unisurg.evaluation.probing.results import (
     Outcome,
@@ -45,12 +46,16 @@ def run(
     metrics_path: Path,
     output: Path,
     on_metrics: OnMetrics,
+    scratch: Path | None = None,
 ) -> dict[str, Any]:
     """Probe benchmark `name`.
 
     Writes `metrics_path` (JSON, see docs/probing.md), `output/tables.npz`, see
     `unisurg.evaluation.probing.results`, and `output/predictions.npz`, see
     `unisurg.evaluation.predictions`.
+
+    Args:
+        scratch: as of `choose_all`.
 
     Returns:
         What was written to `metrics_path`.
@@ -59,7 +64,7 @@ def run(
     task = task_of(data.index, settings)
     kinds = kinds_of(task, data.index, probe)
     runs = runs_of(data.index, probe, [kind.name for kind in kinds])
-    chosen = choose_all(task, data, kinds, runs, on_metrics)
+    chosen = choose_all(task, data, kinds, runs, on_metrics, scratch)
     # Every choice is made: only now are the test cases opened.
     test = data.cases("test")
     predictions = predict_all(task, test, chosen, smoothing_s(data.index, settings))
@@ -133,13 +138,23 @@ def smoothing_s(index: Index, settings: Settings) -> int:
 
 
 def choose_all(
-    task: Task, data: Store, kinds: Sequence[Kind], runs: Sequence[Run], on_metrics: OnMetrics
+    task: Task,
+    data: Store,
+    kinds: Sequence[Kind],
+    runs: Sequence[Run],
+    on_metrics: OnMetrics,
+    scratch: Path | None = None,
 ) -> dict[Run, Chosen]:
     """The head of every run, chosen by validation cases, in the order of the runs.
 
     Where the split says so (`refit`), a head of the chosen values is then fitted to train + val; a
     share of the training cases is one of train + val there. Seeds share what none of them shapes.
+
+    Args:
+        scratch: keeps trained heads, so that none is chosen twice from the same cases, settings and
+            seed; without it all are chosen anew.
     """
+    find = choose if scratch is None else KeptHeads(scratch, data.index).choose
     by_name = {kind.name: kind for kind in kinds}
     chosen: dict[Run, Chosen] = {}
     # By variant, so that what is read of one encoder alone is in memory.
@@ -153,7 +168,7 @@ def choose_all(
             if first in chosen and not kind.seeded and run.share == WHOLE:
                 chosen[run] = chosen[first]
                 continue
-            chosen[run] = choose(
+            chosen[run] = find(
                 kind,
                 task,
                 data.index.main,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,14 @@ import torch
 from torch import Tensor
 
 from unisurg.evaluation.probing.views import means_of
-from unisurg.evaluation.store import StoredCase, Tokens
+from unisurg.evaluation.store import (
+    StoredCase,
+    Tokens,
+    depths_path,
+    tokens_path,
+    truth_path,
+    windows_path,
+)
 from unisurg.tasks.base import Grid
 
 # What is in memory at once where the order does not matter: clips, and their bytes as float32, of
@@ -32,12 +42,13 @@ class Clips:
     """The clips of one case under one encoder, and their truth."""
 
     case: StoredCase
+    variant: str
     tokens: Tokens
     truth: np.ndarray
 
     @staticmethod
     def of(case: StoredCase, variant: str) -> Clips:
-        return Clips(case, case.tokens(variant), case.truth())
+        return Clips(case, variant, case.tokens(variant), case.truth())
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -50,6 +61,22 @@ class Clips:
     @property
     def dim(self) -> int:
         return self.tokens.shape[-1]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that is stored of the case and that encoder, its name and place left out.
+
+        The files are read once, whole.
+        """
+        root, case = self.case.root, self.case.case
+        files = (
+            tokens_path(root, self.variant, case),
+            windows_path(root, self.variant, case),
+            truth_path(root, case),
+            depths_path(root, case),
+        )
+        parts = [_sha256(path) if path.is_file() else "" for path in files]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @cached_property
     def moments(self) -> np.ndarray:
@@ -117,6 +144,11 @@ class Samples:
         return [clips.case.case for clips in self.clips]
 
     @property
+    def digests(self) -> list[str]:
+        """What is stored of each case, in order, see `Clips.digest`."""
+        return [clips.digest for clips in self.clips]
+
+    @property
     def truths(self) -> tuple[np.ndarray, ...]:
         return tuple(clips.truth for clips in self.clips)
 
@@ -155,6 +187,11 @@ class Samples:
 def as_batch(tokens: Sequence[np.ndarray]) -> Tensor:
     """Clips (t, h, w, D) of any float type -> (B, t * h * w, D) float32."""
     return torch.from_numpy(np.stack(tokens)).float().flatten(1, 3)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _parts(count: int, grid: Grid, dim: int) -> Iterator[range]:

@@ -19,6 +19,7 @@ from unisurg.evaluation.probing.fitting import (
     Labelled,
     Lesson,
     OnMetrics,
+    Runner,
     fit,
     runner,
 )
@@ -72,14 +73,25 @@ class TrainedHeads(ABC, Generic[AnyView]):
         on_epoch: OnMetrics,
         judge: Judge | None,
     ) -> list[Head]:
+        runners = self._runners(known, grid, seed)
+        lesson = self.lesson(known)
+        return fit(lesson.source, lesson.loss, runners, lesson.plan, seed, on_epoch, judge)
+
+    def unfitted(self, hyper: Hyper, like: Samples, seed: int) -> Head:
+        """A head for clips like those that has learnt nothing, to take the state of one that has.
+
+        A state is weights and buffers, and so the standardisation of the view as well.
+        """
+        (runner,) = self._runners(like, [hyper], seed)
+        return runner.head
+
+    def _runners(self, known: Samples, grid: Sequence[Hyper], seed: int) -> list[Runner]:
         names = dict.fromkeys(hyper.view for hyper in grid)
         views = {name: self.view(name, known) for name in names}
-        runners = [
+        return [
             runner(hyper, partial(self.head, views[hyper.view], seed), self.read, seed)
             for hyper in grid
         ]
-        lesson = self.lesson(known)
-        return fit(lesson.source, lesson.loss, runners, lesson.plan, seed, on_epoch, judge)
 
 
 def pooled(name: ViewName, known: Samples) -> PooledView:
