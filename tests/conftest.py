@@ -1,4 +1,4 @@
-"""Shared fixtures: quiet tools, the settings of params.yaml, the folder of real video."""
+"""Shared options and fixtures: the settings of params.yaml, the folder of real video."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from unisurg import settings as settings_module
 from unisurg.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        skip = pytest.mark.skip(reason="takes minutes: pytest --slow")
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

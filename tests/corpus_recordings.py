@@ -164,6 +164,14 @@ def own_pid_then_hang(note: Path) -> None:
     hang()
 
 
+def hanging_listing(**how: Any) -> None:
+    hang()
+
+
+def greedy_listing(**how: Any) -> int:
+    return swallow_memory()
+
+
 def troubled_read_video(raw: Path, **how: Any) -> Any:
     """`read_video`, but a recording called hang, crash or greedy does just that."""
     from unisurg.corpus.normalise import read_video

@@ -32,8 +32,8 @@ def write_corpus(folder: Path) -> Path:
         rows.append(
             {
                 **dict.fromkeys(MANIFEST_COLUMNS, 0),
-                "raw": name,
-                "video_id": name,
+                "recording": name,
+                "clip_id": name,
                 "source": source,
                 "specialty": "general_surgery",
                 "clip": f"clips/{name}.mp4",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -15,8 +15,11 @@ from scipy.ndimage import gaussian_filter
 from unisurg.benchmarks import REGISTRY
 from unisurg.benchmarks.cholect50 import COMPONENTS
 from unisurg.benchmarks.jigsaws import GESTURES, TASKS
+from unisurg.corpus import manifest, tables
+from unisurg.corpus.samples.folder import write_tables
 from unisurg.evaluation.store import TRIAL
 from unisurg.tasks.skill import PREDICTED
+from unisurg.video import jpeg
 
 ROWS = tuple(REGISTRY.values())
 KINDS = {
@@ -229,31 +232,115 @@ def write_pretraining(log: Path, steps: int, rng: np.random.Generator) -> None:
 
 
 def write_corpus(root: Path) -> None:
+    """36 recordings of three sources that are kept; one refused, one that is not surgical, two that
+    could not be read; what was checked of them; and how often they are drawn."""
     folder = root / "artifacts/corpus"
     folder.mkdir(parents=True)
     sources = {"laparoscopy-a": "general_surgery", "colonoscopy": "colonoscopy",
                "arthroscopy": "skills_training"}  # fmt: skip
+    kept = [(f"{source}-{i}", source, s) for source, s in sources.items() for i in range(12)]
+    others = [
+        ("refused", "laparoscopy-b", "general_surgery"),
+        ("card", "colonoscopy", "colonoscopy"),
+    ]
     rows = [
-        {"video_id": f"{source}-{i}", "source": source, "specialty": specialty,
-         "clip": f"clips/{source}-{i}.mp4", "raw": f"{source}/v{i}.mp4", "n_frames": 90,
-         "duration_s": 90.0}
-        for source, specialty in sources.items() for i in range(12)
+        {"video_id": name, "recording": f"r-{name}", "source_id": source, "specialty_s": specialty,
+         "duration_s": 90.0, "declared_s": 90.0, "deid_state": "provider", "kind": "video",
+         "health": "healthy"}
+        for name, source, specialty in [*kept, *others]
     ]  # fmt: skip
-    pd.DataFrame(rows).to_parquet(folder / "manifest.parquet")
+    told = pd.DataFrame(rows)
+    tables.write(folder / manifest.RECORDINGS, _filled(told, tables.TABLES["recordings"].columns),
+                 "recordings")  # fmt: skip
+    states = {"refused": "refused", "card": "nonsurgical"}
+    spans = told[["video_id"]].assign(start_s=0.0, end_s=90.0, reason="", stage="clean")
+    spans["state"] = [states.get(video, "keep") for video in told["video_id"]]
+    tables.put(folder, "intervals", spans)
+    for name in ("leak_hits", "dup_pairs"):
+        tables.put(folder, name, _filled(pd.DataFrame(), tables.TABLES[name].columns))
+    pieces = told[: len(kept)].rename(columns={"source_id": "source", "specialty_s": "specialty"})
+    pieces = pieces.assign(clip_id=pieces["video_id"] + "-000", n_frames=90, fps=1.0, end_s=90.0)
+    manifest.write_manifest(folder, _filled(pieces, manifest.MANIFEST_COLUMNS).to_dict("records"))
+    manifest.write_quarantine(
+        folder,
+        [{"recording": recording, "stage": stage, "reason": reason, "detail": "", "raw_bytes": size}
+         for recording, stage, reason, size in (
+             ("r-cut", "probe", "unreadable", 812), ("r-empty", "probe", "empty", 0),
+             ("r-refused", "deidentify", "not_deidentified", 7_000_000),
+         )],
+    )  # fmt: skip
+    found = [*zip(told["recording"], told["source_id"], strict=True), ("r-cut", "laparoscopy-b"),
+             ("r-empty", "colonoscopy")]  # fmt: skip
+    manifest.write_inputs(
+        folder,
+        [{"recording": recording, "source": source, "kind": "video", "suffix": ".mp4",
+          "raw_bytes": 1} for recording, source in found]
+        + [{"recording": "r-x", "source": "colonoscopy", "kind": manifest.OTHER, "suffix": ".csv",
+            "raw_bytes": 9}],
+    )  # fmt: skip
     pd.DataFrame(
-        [("laparoscopy-b/cut.mp4", "probe", "unreadable", "moov atom not found", 812),
-         ("colonoscopy/empty.mkv", "probe", "empty", "", 0)],
-        columns=["raw", "stage", "reason", "detail", "raw_bytes"],
-    ).to_csv(folder / "quarantine.csv", index=False)  # fmt: skip
+        {"benchmark": ["cholec80", "avos"], "state": ["checked", "not checked"], "cases": [40, 0],
+         "seconds": [90_000, 0], "frames_per_s": [4.0, np.nan], "missing": ["", ""],
+         "unsearchable": ["", ""], "rendered": [False, False]}
+    ).to_csv(folder / "coverage.csv", index=False)  # fmt: skip
+    write_samples(folder / "samples")
+    write_draws(root / "artifacts/balance", sources)
+    (root / "artifacts/runs").mkdir(parents=True, exist_ok=True)
+    decoded = [
+        {"codec": "h264", "height_px": 1080, "videos": 38, "seconds": 3420.0, "cpu_s": 342.0}
+    ]
+    (root / "artifacts/runs/scan.throughput.json").write_text(json.dumps({"decoded": decoded}))
+    write_rules(root / "artifacts/validation/validation.json")
+
+
+def write_samples(folder: Path) -> None:
+    """A frame that is kept and one that is not, and a pair."""
+    rng = np.random.default_rng(0)
+    names = ("keep/a.jpg", "nonsurgical/b.jpg", "pair/00-a.jpg", "pair/00-b.jpg")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(jpeg.encode(tissue(90, 120, rng), 90))
+    shown = [
+        {"file": names[0], "state": "keep", "source": "arthroscopy",
+         "recording": "r-arthroscopy-0", "at_s": 12.0, "reason": ""},
+        {"file": names[1], "state": "nonsurgical", "source": "colonoscopy", "recording": "r-card",
+         "at_s": 45.0, "reason": "a page of text"},
+    ]  # fmt: skip
+    pair = {"a_file": names[2], "b_file": names[3], "a_source": "colonoscopy",
+            "b_source": "arthroscopy", "a_recording": "r-colonoscopy-0",
+            "b_recording": "r-arthroscopy-1", "a_s": 3.0, "b_s": 64.0, "span_s": 40.0, "votes": 37,
+            "mean_hamming": 1.5, "mirrored": True}  # fmt: skip
+    write_tables(folder, shown, [pair])
+
+
+def write_draws(folder: Path, sources: dict[str, str]) -> None:
+    folder.mkdir(parents=True)
+    rows = [
+        {"specialty": specialty, "source": source, "clips": 67.5, "share": 1 / 3, "passes": 20.5}
+        for source, specialty in sources.items()
+    ]
+    for name in ("repetition.csv", "repetition_long.csv"):
+        pd.DataFrame(rows).to_csv(folder / name, index=False)
+
+
+def write_rules(path: Path) -> None:
     said = {"video_id": "no value twice", "n_frames": "at least one frame"}
     rules = [
         {"table": "manifest", "rule": rule, "column": column, "success": True, "observed": "",
          "failed_rows": []}
         for column, rule in said.items()
     ]  # fmt: skip
-    path = root / "artifacts/validation/validation.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"success": True, "rules": rules}))
+
+
+def _filled(rows: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """The rows with all columns of a table, those that they lack empty or zero."""
+    blanks = {"str": "", "bool": False, "map": {}}
+    for name, kind in columns.items():
+        if name not in rows.columns:
+            rows = rows.assign(**{name: [blanks.get(kind, 0)] * len(rows)})
+    return rows[list(columns)].astype({n: k for n, k in columns.items() if k not in ("str", "map")})
 
 
 def write_identity(root: Path, stage: str) -> None:

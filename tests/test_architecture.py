@@ -36,6 +36,10 @@ BYSTANDERS = {
     *("attempts", "processes"),
 }
 
+CURATION = ("scan", "deidentify", "clean", "dedup", "leak", "corpus", "validate")
+# Where the work is done decides nothing of the result.
+ELSEWHERE = {"runner"}
+
 
 def room(module: Path) -> str:
     return module.with_suffix("").parts[1]
@@ -59,8 +63,15 @@ def files_of(dotted: str) -> set[Path]:
     return {file for file in found if (ROOT / file).is_file()}
 
 
-def closure(module: Path) -> set[Path]:
-    """Every file of the package that importing `module` may run, bystanders left out."""
+def data_of(module: Path) -> set[Path]:
+    """Files of facts beside a module: of its name, with another suffix."""
+    beside = (ROOT / module).parent.glob(f"{module.stem}.*")
+    return {path.relative_to(ROOT) for path in beside} - {module}
+
+
+@functools.cache
+def closure(module: Path) -> frozenset[Path]:
+    """Every file of the package that importing `module` may run or read, bystanders left out."""
     bystanders = BYSTANDERS - {module.stem}
     seen: set[Path] = set()
     waiting = [module]
@@ -68,11 +79,33 @@ def closure(module: Path) -> set[Path]:
         current = waiting.pop()
         if current in seen or room(current) in bystanders:
             continue
-        seen.add(current)
+        seen |= {current, *data_of(current)}
         for name in imports(current):
             if name.startswith("unisurg."):
                 waiting.extend(files_of(name))
-    return seen
+    return frozenset(seen)
+
+
+def declared(stage: str) -> tuple[Path, list[Path]]:
+    """A stage's script, and all files and folders of the package on which it depends."""
+    body = DAG[stage].get("do", DAG[stage])
+    paths = [Path(dep) for dep in body["deps"] if dep.startswith("unisurg/")]
+    [script] = [path for path in paths if path.parts[1] == "stages"]
+    return script, paths
+
+
+@functools.cache
+def settings_read(module: Path) -> frozenset[str]:
+    """Dotted names of what a file asks of its `settings`, the longest of each."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        chain: list[str] = []
+        while isinstance(node, ast.Attribute):
+            chain.insert(0, node.attr)
+            node = node.value
+        if chain and isinstance(node, ast.Name) and node.id == "settings":
+            names.add(".".join(chain))
+    return frozenset(n for n in names if not any(o.startswith(f"{n}.") for o in names))
 
 
 @pytest.mark.parametrize("tool", ["prefect", "dvc"])
@@ -83,7 +116,10 @@ def test_the_package_never_imports_the_tools_that_call_it(tool):
 
 @pytest.mark.parametrize(
     ("tool", "owner"),
-    [("mlflow", "unisurg/tracking.py"), ("great_expectations", "unisurg/corpus/expectations.py")],
+    [
+        ("mlflow", "unisurg/tracking.py"),
+        ("great_expectations", "unisurg/corpus/expectations/check.py"),
+    ],
 )
 def test_one_file_alone_imports_each_watching_tool(tool, owner):
     users = {str(m) for m in MODULES if any(n.split(".")[0] == tool for n in imports(m))}
@@ -108,16 +144,35 @@ def test_imports_point_one_way(module):
 
 @pytest.mark.parametrize("stage", sorted(DAG))
 def test_a_stage_declares_every_module_it_imports(stage):
-    body = DAG[stage].get("do", DAG[stage])
-    declared = [Path(dep) for dep in body["deps"] if dep.startswith("unisurg/")]
-    [script] = [path for path in declared if path.parts[1] == "stages"]
+    script, paths = declared(stage)
     missing = {
         str(file)
         for file in closure(script)
         if file.name != "__init__.py"
-        and not any(file == path or path in file.parents for path in declared)
+        and not any(file == path or path in file.parents for path in paths)
     }
     assert missing == set()
+
+
+@pytest.mark.parametrize("stage", sorted(DAG))
+def test_a_stage_is_made_stale_by_no_module_of_curation_that_it_does_not_import(stage):
+    script, paths = declared(stage)
+    curation = [path for path in paths if path.is_relative_to("unisurg/corpus")]
+    files = {path for path in curation if path.suffix} | {
+        module for path in curation for module in MODULES if path in module.parents
+    }
+    needless = {str(f) for f in files if f.name != "__init__.py"} - set(map(str, closure(script)))
+    assert needless == set()
+
+
+@pytest.mark.parametrize("stage", CURATION)
+def test_a_stage_of_curation_declares_every_setting_it_reads_and_no_other_section(stage):
+    script, _ = declared(stage)
+    modules = [file for file in closure(script) if file.suffix == ".py"]
+    read = {name for module in modules for name in settings_read(module)} - ELSEWHERE
+    params = set(DAG[stage]["params"])
+    assert {n for n in read if not any(f"{n}.".startswith(f"{p}.") for p in params)} == set()
+    assert {p for p in params if not any(f"{n}.".startswith(f"{p}.") for n in read)} == set()
 
 
 def test_importing_the_package_or_asking_for_help_loads_no_heavy_tool():

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpus_recordings import write_pictures
 
+from unisurg.corpus import overlaps, sources
 from unisurg.corpus.inputs import Recording, find
+from unisurg.corpus.scan.origin import Origins
 
 
 def touch(*paths: Path) -> None:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(path.name.encode())
+        path.write_bytes(os.fsencode(path.name))
 
 
 def found(folder: Path) -> dict[str, Recording]:
@@ -72,29 +77,106 @@ def test_one_picture_per_modality_is_no_sequence(tmp_path: Path) -> None:
     assert found(tmp_path)["v"].kind == "unordered"
 
 
-def test_a_single_picture_and_hidden_and_other_files_are_counted_as_ignored(tmp_path: Path) -> None:
+def test_a_single_picture_and_hidden_and_other_files_are_listed_and_counted(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "x.mp4", tmp_path / "a" / "._x.mp4", tmp_path / "a" / "cover.jpg")
     touch(tmp_path / "LICENSE", tmp_path / "labels.csv", tmp_path / "more.CSV")
+    touch(tmp_path / ".DS_Store", tmp_path / "a" / "Thumbs.db")
     assert sorted(found(tmp_path)) == ["a/x.mp4"]
-    assert find(tmp_path).ignored == {"(hidden)": 1, "(none)": 1, ".csv": 2, ".jpg": 1}
+    assert [(other.raw, other.suffix) for other in find(tmp_path).others] == [
+        (".DS_Store", "(hidden)"),
+        ("LICENSE", "(none)"),
+        ("a/._x.mp4", "(hidden)"),
+        ("a/Thumbs.db", "(system)"),
+        ("a/cover.jpg", ".jpg"),
+        ("labels.csv", ".csv"),
+        ("more.CSV", ".csv"),
+    ]
+    assert {other.raw_bytes for other in find(tmp_path).others if other.suffix == ".csv"} == {8, 10}
+    counts = {"(hidden)": 2, "(none)": 1, "(system)": 1, ".csv": 2, ".jpg": 1}
+    assert find(tmp_path).ignored == counts
 
 
-def test_every_file_is_in_one_recording_or_ignored(tmp_path: Path) -> None:
+def test_every_file_is_in_one_recording_or_another_file(tmp_path: Path) -> None:
     touch(tmp_path / "a" / "x.mp4", tmp_path / "b.txt", tmp_path / "c" / "lonely.png")
     write_pictures(tmp_path / "d", ["1.png", "2.png", "x.png", "y3.jpg", "z.bmp"])
     inputs = find(tmp_path)
     files = [path for recording in inputs.recordings for path in recording.files]
     assert len(files) == len(set(files))
-    assert len(files) + sum(inputs.ignored.values()) == 8
+    assert len(files) + len(inputs.others) == 8
 
 
-def test_linked_folders_are_followed_once_and_loops_end(tmp_path: Path) -> None:
+def test_links_are_followed_within_the_input_once_and_loops_end(tmp_path: Path) -> None:
     touch(tmp_path / "store" / "x.mp4")
+    (tmp_path / "site").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "again").symlink_to(tmp_path)
+    (tmp_path / "y.mp4").symlink_to(tmp_path / "store" / "x.mp4")
+    (tmp_path / "z.mp4").symlink_to(tmp_path / "z.mp4")
+    assert sorted(found(tmp_path)) == ["site/x.mp4", "y.mp4", "z.mp4"]
+    assert not find(tmp_path).unreadable
+
+
+def test_a_link_that_leads_out_of_the_input_is_told_and_not_followed(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere" / "x.mp4", tmp_path / "input" / "a.mp4")
     top = tmp_path / "input"
-    top.mkdir()
-    (top / "site").symlink_to(tmp_path / "store")
-    (top / "again").symlink_to(top)
-    assert sorted(found(top)) == ["site/x.mp4"]
+    (top / "site").symlink_to(tmp_path / "elsewhere")
+    (top / "b.mp4").symlink_to(tmp_path / "elsewhere" / "x.mp4")
+    assert sorted(found(top)) == ["a.mp4"]
+    assert [one.raw for one in find(top).unreadable] == ["b.mp4", "site"]
+    assert all("leads out of the input" in one.why for one in find(top).unreadable)
+
+
+def test_the_input_itself_may_be_a_link(tmp_path: Path) -> None:
+    touch(tmp_path / "real" / "site" / "x.mp4")
+    (tmp_path / "input").symlink_to(tmp_path / "real")
+    assert sorted(found(tmp_path / "input")) == ["site/x.mp4"]
+
+
+def test_what_cannot_be_listed_or_opened_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusals are planted, since some who run tests may open everything."""
+    touch(tmp_path / "a" / "x.mp4", tmp_path / "shut" / "y.mp4", tmp_path / "a" / "shut.bin")
+    os.mkfifo(tmp_path / "a" / "pipe.mp4")
+    scandir, opened = os.scandir, Path.open
+
+    def scanned(place: Any) -> Any:
+        if Path(place).name == "shut":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    def open_(path: Path, *how: Any) -> Any:
+        if path.name == "shut.bin":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *how)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    monkeypatch.setattr(Path, "open", open_)
+    assert sorted(found(tmp_path)) == ["a/x.mp4"]
+    assert {(one.raw, one.why) for one in find(tmp_path).unreadable} == {
+        ("shut", "folder: Permission denied"),
+        ("a/shut.bin", "file: Permission denied"),
+        ("a/pipe.mp4", "no file but a pipe, a socket or a device"),
+    }
+
+
+def test_a_name_that_is_no_text_is_written_so_that_every_table_can_hold_it(tmp_path: Path) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/f\xfcr")  # noqa: PTH102 - bytes
+    touch(Path(os.fsdecode(os.fsencode(tmp_path) + b"/f\xfcr/M\xfcller.mp4")))
+    [(name, recording)] = found(tmp_path).items()
+    assert name == r"f\xfcr/M\xfcller.mp4"
+    assert recording.source == r"f\xfcr"
+    assert recording.sha256()
+
+
+def test_a_dicom_file_is_a_video_whatever_its_name_but_not_the_list_of_its_disc(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path / "a" / "x.dcm")
+    for name in ("IM_0001", "1.2.840.1", "DICOMDIR", ".hidden", "notes.txt"):
+        magic = b"text" if name == "notes.txt" else b"DICM"
+        (tmp_path / "a" / name).write_bytes(bytes(128) + magic)
+    assert sorted(found(tmp_path)) == ["a/1.2.840.1", "a/IM_0001", "a/x.dcm"]
+    assert find(tmp_path).ignored == {"(hidden)": 1, "(system)": 1, ".txt": 1}
 
 
 def test_pictures_are_the_same_content_whatever_they_are_called(tmp_path: Path) -> None:
@@ -102,3 +184,29 @@ def test_pictures_are_the_same_content_whatever_they_are_called(tmp_path: Path) 
     write_pictures(tmp_path / "w", ["frame_07.png", "frame_08.png"])
     recordings = found(tmp_path)
     assert recordings["v"].sha256() == recordings["w"].sha256()
+
+
+def test_a_link_that_leads_nowhere_is_a_recording_without_bytes(tmp_path: Path) -> None:
+    touch(tmp_path / "a" / "x.mp4")
+    (tmp_path / "a" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert {name: r.raw_bytes for name, r in found(tmp_path).items()} == {
+        "a/gone.mp4": 0,
+        "a/x.mp4": 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "dataset", "source"),
+    [
+        ("Cholec80/video41.mp4", "cholec80", "cholec80"),
+        ("public/CHOLEC80/videos/video41.mp4", "cholec80", "public"),
+        ("public/CholecSeg8k/video41.mp4", "cholecseg8k", "public"),
+        ("ours/colonoscopy/case.mp4", "ours", "ours"),  # a word, not the theatre
+    ],
+)
+def test_a_data_set_is_known_by_any_folder_in_any_case_and_a_provider_by_the_first_alone(
+    tmp_path: Path, raw: str, dataset: str, source: str
+) -> None:
+    touch(tmp_path / raw)
+    origin = Origins(sources.load(), overlaps.load(), False).of(found(tmp_path)[raw])
+    assert (origin.dataset_d, origin.source_id) == (dataset, source)

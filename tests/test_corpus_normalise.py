@@ -22,12 +22,14 @@ from corpus_recordings import (
     write_pictures,
     write_video,
 )
+from test_corpus_deid_strip import captioned
 
 from unisurg.corpus import normalise
 from unisurg.corpus.child import ChildTimeout, Limits
+from unisurg.corpus.deid import strip
 from unisurg.corpus.encode import KEYFRAME_EVERY, clip_size
 from unisurg.corpus.facts import ClipFacts, Reason, Unusable
-from unisurg.corpus.normalise import normalise_pictures, normalise_video
+from unisurg.corpus.normalise import longest_s, normalise_pictures, normalise_video
 from unisurg.video.decode import open_clip
 
 LIMITS = Limits(timeout_s=30.0, memory_mib=2048)
@@ -292,6 +294,25 @@ def test_a_picture_of_another_shape_is_fitted_on_black_and_a_broken_one_counted(
     assert facts.decode_errors == 1
 
 
+def test_captions_inside_the_pictures_of_a_recording_are_not_copied(tmp_path: Path) -> None:
+    raw, out = captioned(tmp_path / "captioned.h264"), tmp_path / "clip.mp4"
+    assert strip.facts(raw).side_data["A53_CC"] > 0
+    normalise_video(raw, out, 5.0, 64, 20, LIMITS)
+    strip.assert_stripped(out)
+    assert b"GA94" not in out.read_bytes()
+
+
+def test_what_the_first_frame_and_the_stamps_tell_is_kept(tmp_path: Path) -> None:
+    stamps = [*range(100, 300, 4), *range(342, 500, 4)]
+    raw = write_video(tmp_path / "a.mkv", stamps, Fraction(1, 100))
+    raw_facts, clip_facts = normalise_video(raw, tmp_path / "c.mp4", 1.0, 64, 20, LIMITS)
+    assert raw_facts.start_s == pytest.approx(1.0)
+    assert raw_facts.pixel_format == "yuv420p"
+    assert clip_facts.longest_gap_s == pytest.approx(0.46)
+    turned = constant(tmp_path / "phone.mp4", 25, 30, rotation=90)
+    assert clip_of(turned)[1].rotation_deg == 90
+
+
 def test_a_title_in_an_old_encoding_costs_nothing(tmp_path: Path) -> None:
     raw = constant(tmp_path / "a.mkv", 25, 50, title="Cholezystektomie XX")
     raw.write_bytes(raw.read_bytes().replace(b"XX", b"\xfc\xe4"))
@@ -301,3 +322,13 @@ def test_a_title_in_an_old_encoding_costs_nothing(tmp_path: Path) -> None:
 def test_missing_recordings_are_an_ordinary_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.mp4"):
         normalise_video(tmp_path / "nowhere.mp4", tmp_path / "c.mp4", 1.0, 64, 20, LIMITS)
+
+
+def test_a_slow_machine_may_take_several_times_a_recordings_duration_but_no_header_stretches_it(
+    tmp_path: Path,
+) -> None:
+    raw = tmp_path / "a.mp4"
+    raw.write_bytes(bytes(100_000))
+    limits = Limits(timeout_s=30.0, memory_mib=512)
+    assert longest_s(raw, 60.0, limits) == 30 + 4 * 60
+    assert longest_s(raw, 1e9, limits) == 30 + 4 * 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -107,3 +108,8 @@ def test_rounded_stamps_of_a_constant_rate_are_not_a_variable_rate() -> None:
         clock.time(round(i * 1001 / 30))
     assert not clock.variable
     assert times_of([0, 4, 8, 20, 24])[1].variable
+
+
+def test_the_longest_gap_is_told_and_a_single_frame_has_none() -> None:
+    assert times_of([0, 4, 30, 34])[1].longest_gap_s == pytest.approx(0.26)
+    assert math.isnan(times_of([7])[1].longest_gap_s)

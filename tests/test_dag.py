@@ -14,8 +14,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ("unisurg", "bin", "flows", "dvc.yaml", ".dvcignore", "mlruns/.gitkeep")
-pytestmark = pytest.mark.xdist_group("dag")
+KEPT = ("unisurg", "bin", "flows", "leak_indices", "dvc.yaml", ".dvcignore", "mlruns/.gitkeep")
+CURATION = ("scan", "deidentify", "clean", "dedup", "leak", "corpus")
+# The whole graph runs before the first test.
+pytestmark = [pytest.mark.xdist_group("dag"), pytest.mark.timeout(1800)]
 
 
 def lay_over(base: dict, overlay: dict) -> dict:
@@ -34,6 +36,7 @@ def small_data(data: Path) -> None:
     theatre = ROOT / "theatre"
     for source in sorted((theatre / "corpus").iterdir()):
         copy_first(source, data / "corpus" / source.name, 2)
+    shutil.copy(theatre / "theatre.json", data)
     (data / "corpus" / "laparoscopy-a" / "torn.mp4").write_bytes(b"not a film")
     for kind in ("videos", "phase_annotations", "tool_annotations"):
         copy_first(theatre / "cholec80" / kind, data / "cholec80" / kind, 6)
@@ -115,7 +118,8 @@ def test_every_recording_is_either_kept_or_quarantined_with_a_reason(workspace):
     quarantine = pd.read_csv(workspace / "artifacts/corpus/quarantine.csv")
     raw = [p for p in (workspace / "data/corpus").rglob("*") if p.is_file()]
     assert len(manifest) + len(quarantine) == len(raw)
-    assert "laparoscopy-a/torn.mp4" in set(quarantine["raw"])
+    names = pd.read_csv(workspace / "artifacts/scan/raw_names.csv").set_index("recording")["raw"]
+    assert "laparoscopy-a/torn.mp4" in set(quarantine["recording"].map(names))
     assert quarantine["reason"].notna().all()
 
 
@@ -136,7 +140,7 @@ def test_every_stage_is_a_run_below_one_pipeline_run(workspace):
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     parents = {run.data.tags["mlflow.parentRunId"] for run in children}
     names = {run.data.tags["mlflow.runName"] for run in children}
-    assert {"curate", "validate", "pretrain", "pretrain_long", "report"} <= names
+    assert {*CURATION, "validate", "pretrain", "pretrain_long", "report"} <= names
     assert {"features@cholec80", "probe@kvasir", "finetune@polypdiag"} <= names
     assert len(parents) == 1
     assert len(children) == len(runs) - 1
@@ -161,6 +165,8 @@ def test_curating_other_folders_by_hand_leaves_the_graph_up_to_date(workspace, t
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "corpus.curate.run.json").is_file()
+    checked = json.loads((tmp_path / "corpus/validation/validation.json").read_text())
+    assert checked["success"] is True
     assert stages_run(dvc(workspace, "repro", "--dry")) == set()
 
 
@@ -232,4 +238,4 @@ def test_a_broken_expectation_stops_the_graph_and_names_rule_and_rows(workspace)
         manifest.write_bytes(good)
     assert done.returncode == 1
     assert "fps" in done.stderr
-    assert frame.loc[0, "raw"] in done.stderr
+    assert frame.loc[0, "clip_id"] in done.stderr

@@ -357,7 +357,6 @@ def test_gradients_of_norms_are_accurate_in_bfloat16(encoder) -> None:
         assert error < 0.018, f"{name}: {error:.3f}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rotary", ["exact", "vjepa2"])
 def test_compiled_blocks_agree_with_eager_ones_for_any_number_of_tokens(rotary) -> None:
     size = Size(dim=48, depth=1, heads=2)

@@ -9,17 +9,14 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from report_inputs import (
     ROWS,
     estimate,
-    moving,
     predictions_of,
     write_all,
-    write_clip,
     write_identity,
 )
 
@@ -28,13 +25,14 @@ from unisurg.attempts import ATTEMPTS
 from unisurg.evaluation.reported import Estimate, Fewer, ReportedError, Results
 from unisurg.report import build, figures, palette
 from unisurg.report.confusion import confusion_figure, count
-from unisurg.report.contact import contact_figure, frames_of
+from unisurg.report.contact import Tile, beside, contact_figure
 from unisurg.report.drawing import as_photo, as_vector
 from unisurg.report.effect import Effect
 from unisurg.report.efficiency import curve_of
+from unisurg.report.filling import prose
 from unisurg.report.inputs import InputError, read, read_predictions
 from unisurg.report.overlays import dice
-from unisurg.report.page import finding, prose, tiles, verdict
+from unisurg.report.page import finding, tiles, verdict
 from unisurg.report.ribbons import ribbon_figure
 from unisurg.report.timeline import dress_time_axis, on_time_line
 from unisurg.report.wording import MEANINGS, head_title, interval
@@ -108,14 +106,14 @@ def test_links_on_the_page_lead_to_sections_that_are_there(page: Page) -> None:
     anchors = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
     ids = {f"#{attributes['id']}" for tag, attributes in page.elements if tag == "section"}
     assert anchors == ids
-    assert len(ids) == 8 + len(ROWS)
+    assert len(ids) == 11 + len(ROWS)
 
 
 def test_every_picture_says_in_words_what_it_shows(page: Page) -> None:
     alts = [attributes["alt"] for tag, attributes in page.elements if tag == "img"]
-    # effects, fewer labels, fine-tuning, mask, curves; ribbons and confusion, ratings and gestures,
-    # or one of the others.
-    assert len(alts) == 5 + sum(2 if row.task in ("phase", "skill") else 1 for row in ROWS)
+    # effects, fewer labels, fine-tuning, mask, curves; funnel, two sheets, pairs, weights; ribbons
+    # and confusion, ratings and gestures, or one of the others.
+    assert len(alts) == 10 + sum(2 if row.task in ("phase", "skill") else 1 for row in ROWS)
     assert all(len(alt) > 40 for alt in alts)
 
 
@@ -267,9 +265,11 @@ def test_results_on_data_that_is_not_the_theatres_are_not_called_embedded(
     assert read(repository, elsewhere).embedded == {row.name for row in ROWS} - {"cholec80"}
 
 
-def test_the_corpus_section_counts_what_came_in_and_names_what_was_refused(page: Page) -> None:
-    assert "38 recordings came in. 36 were kept" in page.text
-    assert "laparoscopy-b/cut.mp4" in page.text
+def test_the_corpus_section_counts_recordings_and_not_their_clips(page: Page) -> None:
+    assert "40 recordings came in from 4 sources. 38 were read" in page.text
+    assert "Of 36 something is kept: 54.0 minutes, in 36 clips of 3,240 frames" in page.text
+    assert "files that are no recordings: 1 .csv." in page.text
+    assert "on 36 unlabelled recordings of surgery (54.0 minutes)" in page.text
 
 
 def test_a_broken_rule_is_shown_first_with_what_was_found(
@@ -324,7 +324,7 @@ def test_without_any_input_every_section_says_what_is_missing_and_which_stage_wr
 ) -> None:
     page = Page(build(tmp_path, small, tmp_path / "page.html").read_text())
     stages = [f"probe@{row.name}" for row in ROWS]
-    for stage in (*stages, "finetune@polypdiag", "pretrain_long", "curate", "validate"):
+    for stage in (*stages, "finetune@polypdiag", "pretrain_long", "corpus", "validate"):
         assert f"dvc repro {stage}" in page.text.replace("  ", " ")
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert f"tested on 0 of {len(ROWS)} benchmarks" in page.text
@@ -464,21 +464,14 @@ def test_a_figure_is_the_same_whatever_style_is_set_outside() -> None:
         assert as_vector(ribbon_figure(cases, names)) == plain
 
 
-def test_the_contact_sheet_shows_every_specialty_as_often_and_leaves_out_what_is_not_there(
-    tmp_path: Path,
-) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("a0", "a1", "b0"):
-        write_clip(tmp_path / f"clips/{name}.mp4", moving(4, 64, rng))
-    names = ["a0", "a1", "b0", "b1"]
-    manifest = pd.DataFrame(
-        {"video_id": names, "specialty": [n[0] for n in names], "n_frames": 4,
-         "clip": [f"clips/{n}.mp4" for n in names]}
-    )  # fmt: skip
-    frames = frames_of(tmp_path, manifest)
-    assert [specialty for specialty, _ in frames] == ["a", "a", "b"]
-    assert all(frame.shape == (64, 64, 3) for _, frame in frames)
-    assert as_photo(contact_figure(frames)).startswith("data:image/webp;base64,")
+def test_two_frames_side_by_side_are_whole_and_apart() -> None:
+    left, right = np.full((40, 30, 3), 7, np.uint8), np.full((50, 20, 3), 9, np.uint8)
+    both = beside(left, right)
+    assert both.shape == (50, 54, 3)
+    assert (both[:40, :30] == 7).all()
+    assert (both[:, 34:] == 9).all()
+    assert (both[:, 30:34] == 255).all()
+    assert as_photo(contact_figure([Tile(both, ("a", "b"))])).startswith("data:image/webp;base64,")
 
 
 def test_fifty_two_classes_have_as_many_colours_and_neighbours_are_far_apart() -> None:

@@ -20,10 +20,11 @@ from PIL import Image
 
 from unisurg.benchmarks import REGISTRY
 from unisurg.cli import main
+from unisurg.corpus.sources import load
 from unisurg.settings import Settings, Theatre
 from unisurg.synthetic import layouts
 from unisurg.synthetic.labels import CHOLEC80_TOOLS
-from unisurg.synthetic.layouts import LAYOUTS, TheatreError
+from unisurg.synthetic.layouts import LAYOUTS, TheatreError, troubles
 from unisurg.synthetic.layouts.corpus import recordings
 from unisurg.synthetic.layouts.jobs import FAMILIES
 from unisurg.synthetic.motifs import PHASE_NAMES
@@ -120,22 +121,33 @@ def test_the_corpus_holds_every_way_of_storing_video(theatre: Path, small: Theat
     assert any(recording.encoding.variable for recording in recordings(small, seed=0))
 
 
-def test_every_source_has_recordings_and_labels_for_each(theatre: Path, settings: Settings) -> None:
-    sources = {path.name for path in (theatre / "corpus").iterdir()}
-    assert sources == set(settings.curate.specialties)
+def test_every_source_has_recordings_and_labels_for_each(theatre: Path) -> None:
+    rendered = {name: source for name, source in load().items() if source.rendered}
+    folders = {path.name for path in (theatre / "corpus").iterdir()}
+    assert folders == {*rendered, troubles.UNKNOWN_SOURCE}
     for path in (theatre / "corpus").glob("*/case*"):
         file = theatre / "corpus_labels" / path.parent.name / f"{path.stem}.json"
         labels = json.loads(file.read_text())
-        assert labels["specialty"] == settings.curate.specialties[labels["source"]]
+        assert labels["specialty"] == rendered[labels["source"]].specialty
         assert len(labels["phase_per_second"]) == SMALL["corpus_seconds"]
 
 
 def test_three_planted_files_cannot_be_read(theatre: Path) -> None:
-    planted = [path for path in (theatre / "corpus").glob("*/*") if "case" not in path.name]
+    known = ("case", "trouble")
+    planted = [p for p in (theatre / "corpus").glob("*/*") if not p.name.startswith(known)]
     assert len(planted) == 3
     for path in planted:
         with pytest.raises(av.FFmpegError):
             av.open(str(path))
+
+
+def test_there_is_a_recording_of_every_trouble(theatre: Path, small: Theatre) -> None:
+    found = {f"corpus/{p.parent.name}/{p.name}" for p in theatre.glob("corpus/*/trouble-*")}
+    assert found == {one.path for one in troubles.TROUBLES}
+    for path in found:
+        with av.open(str(theatre / path)) as container:
+            frames = sum(1 for _ in container.decode(video=0))
+        assert frames == small.corpus_seconds * small.corpus_fps
 
 
 def test_polyps_are_pairs_with_masks_of_the_same_size(theatre: Path) -> None:

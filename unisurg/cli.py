@@ -31,10 +31,78 @@ def curate(options: argparse.Namespace, settings: Settings) -> None:
     curate.run(settings, options.input or settings.curate.input, options.output)
 
 
+def scan(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import scan
+
+    scan.run(settings, options.input or settings.curate.input, options.home)
+
+
+def deidentify(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import deidentify
+
+    deidentify.run(settings, options.input or settings.curate.input, options.home)
+
+
+def clean(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import clean
+
+    clean.run(settings, options.home)
+
+
+def dedup(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import dedup
+
+    dedup.run(settings, options.home)
+
+
+def leak(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import leak
+
+    leak.run(settings, options.input or settings.curate.input, options.home)
+
+
+def corpus(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import corpus
+
+    corpus.run(settings, options.home)
+
+
+def recordings(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import recordings
+
+    print(recordings.told_of(options.id, options.corpus))
+
+
+def leaks(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import leaks
+
+    of_index = options.benchmark, options.root, options.split, options.output
+    if options.case == "index":
+        if options.benchmark is None:
+            options.wrong("index needs the name of a benchmark")
+        leaks.index(load(options.settings_file), *of_index)
+    elif of_index == (None, None, None, None):
+        print(leaks.evidence(options.case, options.folder))
+    else:
+        options.wrong("one CASE; BENCHMARK, --root, --split and --output belong to `index`")
+
+
+def sources(options: argparse.Namespace, settings: None) -> None:
+    from unisurg.stages import sources
+
+    print(sources.list_sources(options.extra, options.extra_overlaps, options.json))
+
+
+def balance(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import balance
+
+    balance.run(settings, options.input, options.output)
+
+
 def validate(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import validate
 
-    validate.run(settings, options.input, options.output)
+    validate.run(settings, options.home, options.output)
 
 
 def shards(options: argparse.Namespace, settings: Settings) -> None:
@@ -183,6 +251,8 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
+    _curating_verbs(verb)
+    _facts_verbs(verbs)
     _stage_verbs(verb)
     _comparing_verbs(verb)
     verb("report", report, "everything on one page: reports/index.html")
@@ -199,12 +269,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _stage_verbs(verb: AddVerb) -> None:
     """The stages of the graph, and those beside it that train."""
-    sub = verb("curate", curate, "raw recordings -> clips, manifest.parquet, quarantine.csv")
-    sub.add_argument("--input", type=Path, help="folder of raw recordings [curate.input]")
-    sub.add_argument("--output", type=Path, default=Path("artifacts/corpus"))
-    sub = verb("validate", validate, "check a curated corpus; a broken rule is an error")
-    sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"))
+    sub = verb("validate", validate, "check all tables of curation; a broken rule is an error")
+    help = "folder of all stages' folders"
+    sub.add_argument("--home", type=Path, default=Path("artifacts"), help=help)
     sub.add_argument("--output", type=Path, default=Path("artifacts/validation"))
+    sub = verb("balance", balance, "how often pretraining will see the clips of each data set")
+    sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"))
+    sub.add_argument("--output", type=Path, default=Path("artifacts/balance"))
     sub = verb("shards", shards, "curated corpus -> the store that pretraining reads")
     sub.add_argument("--input", type=Path, default=Path("artifacts/corpus"))
     sub.add_argument("--output", type=Path, default=Path("artifacts/shards"))
@@ -224,6 +295,61 @@ def _stage_verbs(verb: AddVerb) -> None:
     sub = verb("finetune", finetune, "train the whole encoder on one benchmark, and test it")
     sub.add_argument("benchmark")
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
+
+
+def _curating_verbs(verb: AddVerb) -> None:
+    """The path from recordings to a corpus, in one go and stage by stage."""
+    sub = verb("curate", curate, "raw recordings -> a corpus: all stages up to `corpus` in one go")
+    sub.add_argument("--input", type=Path, help="folder of raw recordings [curate.input]")
+    sub.add_argument("--output", type=Path, required=True, help="folder of the corpus")
+    stages = (
+        ("scan", scan, "raw recordings -> clips, frames, shots, medians; not de-identified", True),
+        ("deidentify", deidentify, "what is painted, what is cut out, who is refused", True),
+        ("clean", clean, "what became of every second: kept, black, frozen, ...", False),
+        ("dedup", dedup, "footage that is there twice is kept once", False),
+        ("leak", leak, "operations that benchmarks validate or test on go", True),
+        ("corpus", corpus, "what is kept -> clean clips, manifest.parquet, quarantine.csv", False),
+    )
+    for name, function, help, reads_raw in stages:
+        sub = verb(name, function, help)
+        sub.add_argument(
+            "--home", type=Path, default=Path("artifacts"), help="folder of all stages' folders"
+        )
+        if reads_raw:
+            sub.add_argument("--input", type=Path, help="folder of raw recordings [curate.input]")
+
+
+def _facts_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is known of recordings, sources and leaks; these need no settings."""
+    help = "which file a recording is and what became of it, where the raw names are kept"
+    sub = verbs.add_parser("recordings", help=help, description=help)
+    sub.set_defaults(function=recordings)
+    sub.add_argument("id", nargs="?", help="of a recording, a video or a clip [all]")
+    folder = "a corpus, or what the stage `scan` wrote [artifacts/corpus]"
+    sub.add_argument("--corpus", type=Path, default=Path("artifacts/corpus"), help=folder)
+    help = "sources of recordings, and which benchmarks they may leak into"
+    sub = verbs.add_parser("sources", help=help, description=help)
+    sub.set_defaults(function=sources)
+    sub.add_argument("--extra", type=Path, help="a file of your own sources beside ours")
+    sub.add_argument("--extra-overlaps", type=Path, help="a file of your own overlaps beside ours")
+    sub.add_argument("--json", action="store_true", help="every field, as JSON")
+    help = "why a case is out of the corpus, or what it rests on that it is not"
+    index = "`leaks index BENCHMARK` makes the index by which a benchmark is found by content."
+    sub = verbs.add_parser("leaks", help=help, description=f"{help}. {index}")
+    sub.set_defaults(function=leaks, wrong=sub.error)
+    what = "a video, a procedure, a benchmark, BENCHMARK/CASE; or `index` [what was checked at all]"
+    sub.add_argument("case", nargs="?", help=what)
+    sub.add_argument("benchmark", nargs="?", help="index: its name")
+    folder = "a corpus, or what the stage `leak` wrote [artifacts/leak]"
+    sub.add_argument(
+        "--corpus", "--folder", dest="folder", type=Path, default="artifacts/leak", help=folder
+    )
+    sub.add_argument("--root", type=Path, help="index: the copy [root of its block in params.yaml]")
+    sub.add_argument("--split", help="index: one split [all of the owners']")
+    sub.add_argument("--output", type=Path, help="index: folder of indices [leaks.indices]")
+    sub.add_argument(
+        "--params", dest="settings_file", type=Path, default=Path("params.yaml"), help="for index"
+    )
 
 
 def _pretraining_options(sub: argparse.ArgumentParser, stage: str, start_from: Path | None) -> None:

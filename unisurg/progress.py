@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -24,6 +24,13 @@ def track(items: Iterable[T], label: str, total: int | None = None) -> Iterator[
         yield from tqdm(items, desc=label, total=total)
     else:
         yield from _log(items, label, total)
+
+
+def counting(label: str, total: int) -> Callable[..., Any]:
+    """What to call, with any arguments, whenever one of `total` items is done."""
+    ticks = track(range(total), label)
+    next(ticks, None)
+    return lambda *_: next(ticks, None)
 
 
 def _log(items: Iterable[T], label: str, total: int | None) -> Iterator[T]:

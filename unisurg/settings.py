@@ -74,7 +74,111 @@ class Curate(Section):
     quality_crf: Annotated[int, Field(ge=0, le=51)]
     picture_fps: PositiveFloat
     max_quarantined: Share
-    specialties: dict[str, str]
+
+
+class Runner(Section):
+    kind: Literal["processes", "dask", "ray"]
+    workers: Positive
+    address: str | None
+
+
+class Scan(Section):
+    """As `corpus.scan.scan.ScanKnobs`, whose `fps` is `curate.fps`."""
+
+    cut_ratio: PositiveFloat
+    cut_content: PositiveFloat
+    min_shot_s: NonNegativeFloat
+    box_samples: Annotated[int, Field(ge=2)]
+    box_std: PositiveFloat
+    median_every_s: Positive
+    median_frames: Positive
+    median_short_side_px: Positive
+
+
+class Text(Section):
+    """As `corpus.deid.text.TextRules`."""
+
+    sides_px: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    pixel_probability: Share
+    box_probability: Share
+    confidence: Share
+    characters: Positive
+    most_height: Share
+    margin: NonNegativeFloat
+    still_spread: NonNegativeFloat
+    strong_edge: PositiveFloat
+
+
+class Outside(Section):
+    """As `corpus.deid.outside.OutsideRules`."""
+
+    hold: Share
+    fill_s: NonNegativeFloat
+    margin_s: NonNegativeFloat
+
+
+class Deid(Section):
+    paint: Literal["all", "personal"]
+    most_painted: Share
+    detector: Path | None
+    detector_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None
+    batch: Positive
+    text: Text
+    outside: Outside
+
+
+class Clean(Section):
+    """As `corpus.clean.CleanRules`, whose `grid_s` is a video's own."""
+
+    gap_s: PositiveFloat
+    black_dark_frac: Share
+    frozen_diff: NonNegativeFloat
+    frozen_s: NonNegativeFloat
+    blur_lap_var: NonNegativeFloat
+    blur_s: NonNegativeFloat
+    short_s: NonNegativeFloat
+    across_cuts: bool
+
+
+class Search(Section):
+    """As `corpus.duplicates.search.SearchRules`."""
+
+    max_bits: Annotated[int, Field(ge=0, le=64)]
+    margin_bits: Annotated[int, Field(ge=0, le=64)]
+    min_entropy_bits: Annotated[float, Field(ge=0, le=8)]
+    max_dark_frac: Share
+    min_diff: NonNegativeFloat
+    ask_every_s: Positive
+    block_frames: Positive
+
+
+class Votes(Section):
+    """As `corpus.duplicates.votes.VoteRules`."""
+
+    bin_s: PositiveFloat
+    min_votes: Positive
+    short_share: Share
+    short_votes: Positive
+    max_gap_s: PositiveFloat
+    min_share: Share
+    contrast: NonNegativeFloat
+    near_s: PositiveFloat
+
+
+class Duplicates(Section):
+    search: Search
+    votes: Votes
+    bridge_s: NonNegativeFloat
+
+
+class Leaks(Section):
+    indices: Path
+    require: Literal["all"] | tuple[str, ...]
+    min_votes: Positive
+
+
+class Repetition(Section):
+    most_passes: PositiveFloat
 
 
 class Model(Section):
@@ -162,6 +266,7 @@ class Pretrain(Section):
     batch: Positive
     accumulate: Positive
     steps: Positive
+    cap_passes: PositiveFloat | None
     lr: PositiveFloat
     lr_final: NonNegativeFloat
     warmup_steps: NonNegative
@@ -343,6 +448,13 @@ class Settings(Section):
     theatre: Theatre
     tracking: Tracking
     curate: Curate
+    runner: Runner
+    scan: Scan
+    deid: Deid
+    clean: Clean
+    duplicates: Duplicates
+    leaks: Leaks
+    repetition: Repetition
     model: Model
     shards: Shards
     objectives: dict[str, Objective]

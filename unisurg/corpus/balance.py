@@ -9,17 +9,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
+
+
+def windows_of(n_frames: Sequence[int] | np.ndarray, frames: int) -> NDArray[np.float64]:
+    """Windows of `frames` consecutive frames in each row, (rows,) float64.
+
+    A row that is shorter than a window is drawn whole and padded; it counts as the share of a
+    window that it fills, so that shreds of an edited video do not outnumber its long shots.
+    """
+    lengths = np.asarray(n_frames, np.float64)
+    return np.where(lengths < frames, lengths / frames, lengths - frames + 1)
 
 
 def clip_weights(
-    sources: Sequence[str], specialties: Sequence[str], counts: Sequence[int] | np.ndarray
-) -> np.ndarray:
-    """Probability of drawing from each recording (row of the manifest).
+    sources: Sequence[str], specialties: Sequence[str], counts: Sequence[float] | np.ndarray
+) -> NDArray[np.float64]:
+    """Probability of drawing from each row of the manifest.
 
-    A clip is a window of a recording, and a recording of n frames holds about n of them: with
-    `counts` = n_frames, N_d is the data set's total of frames and every second of a data set is as
-    likely as any other. All specialties are as likely as each other, and so are the data sets
-    within one. `counts` of ones make recordings alike instead, whatever their length.
+    A clip is a window of a row: with `counts` from `windows_of`, N_d is the data set's total of
+    windows, and each is as likely as any other. All specialties are as likely as each other, and so
+    are the data sets within one.
 
     Args:
         sources: data set of each row; one that lies in two specialties counts as two.

@@ -12,14 +12,16 @@ import pandas as pd
 MANIFEST = "manifest.parquet"
 QUARANTINE = "quarantine.csv"
 INPUTS = "inputs.csv"
+RECORDINGS = "recordings.parquet"
+"""Table `videos` of all that could be read, kept or not."""
 
 MANIFEST_COLUMNS: dict[str, str] = {
-    "video_id": "str",  # first 16 hexadecimal digits of raw_sha256: opaque and stable
+    "clip_id": "str",  # video_id-number: one piece of a recording that is kept
+    "video_id": "str",  # first 16 hexadecimal digits of the content's SHA-256: opaque and stable
+    "recording": "str",  # opaque and stable, see `unisurg.corpus.opaque`
     "source": "str",
     "specialty": "str",
     "clip": "str",  # path below the corpus
-    "raw": "str",  # path below the input
-    "raw_sha256": "str",
     "raw_bytes": "int64",
     "codec": "str",
     "raw_width_px": "int32",
@@ -27,6 +29,8 @@ MANIFEST_COLUMNS: dict[str, str] = {
     "raw_fps": "float64",
     "raw_duration_s": "float64",  # decoded, not declared
     "has_audio": "bool",
+    "start_s": "float64",  # of the piece, seconds since the recording's first frame
+    "end_s": "float64",
     "width_px": "int32",
     "height_px": "int32",
     "fps": "float64",
@@ -38,13 +42,21 @@ MANIFEST_COLUMNS: dict[str, str] = {
     "missing_pictures": "int32",  # numbers that a sequence of pictures skips
 }
 QUARANTINE_COLUMNS: dict[str, str] = {
-    "raw": "str",
-    "stage": "str",  # probe | normalise | verify
+    "recording": "str",
+    "stage": "str",  # probe | normalise | verify | deidentify | corpus
     "reason": "str",  # unisurg.corpus.facts.Reason
     "detail": "str",
     "raw_bytes": "int64",
 }
-INPUTS_COLUMNS: dict[str, str] = {"raw": "str", "kind": "str", "raw_bytes": "int64"}
+INPUTS_COLUMNS: dict[str, str] = {
+    "recording": "str",
+    "source": "str",  # the first folder below the input
+    "kind": "str",  # video | pictures | unordered | unreadable | other, which is no recording
+    "suffix": "str",  # of files; (none), (hidden) or (unknown) where it tells nothing
+    "raw_bytes": "int64",
+}
+OTHER = "other"
+"""Kind of the inputs that are no recordings: they stand in no other table."""
 
 Row = Mapping[str, Any]
 
@@ -54,8 +66,8 @@ class ManifestError(ValueError):
 
 
 def write_manifest(corpus: Path, rows: Iterable[Row]) -> pd.DataFrame:
-    """Write `manifest.parquet`, by source and raw path; the same rows give the same bytes."""
-    table = _table(rows, MANIFEST_COLUMNS, ["source", "raw"])
+    """Write `manifest.parquet`, by source, recording and time; the same rows give equal bytes."""
+    table = _table(rows, MANIFEST_COLUMNS, ["source", "recording", "start_s"])
     part = corpus / (MANIFEST + ".part")
     table.to_parquet(part, index=False, compression="zstd")
     _settle(part, corpus / MANIFEST)
@@ -63,13 +75,13 @@ def write_manifest(corpus: Path, rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def write_quarantine(corpus: Path, rows: Iterable[Row]) -> pd.DataFrame:
-    """Write `quarantine.csv`, sorted by raw path."""
-    return _write_csv(corpus / QUARANTINE, _table(rows, QUARANTINE_COLUMNS, ["raw"]))
+    """Write `quarantine.csv`, sorted by recording."""
+    return _write_csv(corpus / QUARANTINE, _table(rows, QUARANTINE_COLUMNS, ["recording"]))
 
 
 def write_inputs(corpus: Path, rows: Iterable[Row]) -> pd.DataFrame:
-    """Write `inputs.csv`, the record of all that was found, before any of it is read."""
-    return _write_csv(corpus / INPUTS, _table(rows, INPUTS_COLUMNS, ["raw"]))
+    """Write `inputs.csv`, the record of all that was found, before any of it is decoded."""
+    return _write_csv(corpus / INPUTS, _table(rows, INPUTS_COLUMNS, ["recording"]))
 
 
 def read_manifest(corpus: Path) -> pd.DataFrame:

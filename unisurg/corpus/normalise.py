@@ -7,7 +7,7 @@ in the caller's own process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,8 +16,8 @@ from typing import Any
 
 from unisurg.corpus.child import Child, Limits
 from unisurg.corpus.encode import clip_size, fitted, part_of, upright_size, verify, write_clip
-from unisurg.corpus.facts import ClipFacts, RawFacts, Reason, Unusable
-from unisurg.corpus.probe import open_raw, pixel_aspect, probe, video_stream
+from unisurg.corpus.facts import SLOWEST_BYTES_PER_S, ClipFacts, RawFacts, Reason, Unusable
+from unisurg.corpus.probe import nominal_fps, open_raw, pixel_aspect, probe, video_stream
 from unisurg.corpus.timing import Clock, on_grid
 
 LEAST_DECODED = 0.5
@@ -27,8 +27,10 @@ WITHOUT_PRESENTATION_TIMES = frozenset({"avi", "h264", "hevc", "m4v", "mpegvideo
 with B-frames; but frames leave the decoder in order of presentation, at the packets' pace."""
 MOST_DEMUX_ERRORS = 100
 """Errors in a row, without a packet between, after which the rest of a file is given up."""
-SLOWEST_BYTES_PER_S = 1000
-"""No recording is believed to hold fewer: a header cannot stretch its time limit without end."""
+LONGEST_PER_SECOND = 4.0
+"""Seconds that a second of a recording may take, beside the fixed limit. UHD video takes about its
+own duration on one core, a machine whose cores others share several times as long, and a healthy
+recording must not be refused for that. A decoder that hangs costs that much waiting, once a run."""
 
 
 def normalise_video(
@@ -43,14 +45,13 @@ def normalise_video(
         Unusable: the recording cannot be used; nothing is left at `out`.
         ChildFailed: it took too long, too much memory, or took its reader down.
     """
-    with _child_writing(out, limits) as child:
+    with child_writing(out, limits) as child:
         raw_facts = child.call(probe, {"raw": raw}, limits.timeout_s)
-        believed_s = min(raw_facts.duration_s, raw.stat().st_size / SLOWEST_BYTES_PER_S)
         work = {"raw": raw, "out": out, "fps": fps, "short_side_px": short_side_px, "crf": crf}
         clip_facts = child.call(
             read_video,
             {**work, "declared_s": raw_facts.duration_s},
-            limits.timeout_s + believed_s / 2,
+            longest_s(raw, raw_facts.duration_s, limits),
         )
     return raw_facts, clip_facts
 
@@ -73,17 +74,17 @@ def normalise_pictures(
         Unusable, ChildFailed: as `normalise_video`.
     """
     work = {"pictures": list(pictures), "out": out, "picture_fps": picture_fps}
-    with _child_writing(out, limits) as child:
+    with child_writing(out, limits) as child:
         result: tuple[RawFacts, ClipFacts] = child.call(
             read_pictures,
             {**work, "fps": fps, "short_side_px": short_side_px, "crf": crf},
-            limits.timeout_s + len(pictures) / picture_fps / 2,
+            allowed_s(len(pictures) / picture_fps, limits),
         )
     return result
 
 
 @contextmanager
-def _child_writing(out: Path, limits: Limits) -> Iterator[Child]:
+def child_writing(out: Path, limits: Limits) -> Iterator[Child]:
     """A child; what it was writing when it had to be killed is removed."""
     try:
         with Child(limits.memory_mib) as child:
@@ -92,23 +93,23 @@ def _child_writing(out: Path, limits: Limits) -> Iterator[Child]:
         part_of(out).unlink(missing_ok=True)
 
 
+def longest_s(raw: Path, declared_s: float, limits: Limits) -> float:
+    """How long a video may take: its header's duration counts as far as its bytes bear it out."""
+    return allowed_s(min(declared_s, raw.stat().st_size / SLOWEST_BYTES_PER_S), limits)
+
+
+def allowed_s(duration_s: float, limits: Limits) -> float:
+    """How long a recording of this duration may take."""
+    return limits.timeout_s + LONGEST_PER_SECOND * duration_s
+
+
 def read_video(
     raw: Path, out: Path, fps: float, short_side_px: int, crf: int, declared_s: float
 ) -> ClipFacts:
     """The work of `normalise_video`, in the child."""
-    rate = exact(fps)
-    with open_raw(raw) as container:
-        stream = video_stream(container)
-        nominal_fps = stream.average_rate or stream.guessed_rate or Fraction(25)
-        clock = Clock(stream.time_base, 1 / nominal_fps)
-        tally = Tally()
-        timed = _timed_frames(container, stream, clock, tally)
-        sizer = Sizer(short_side_px, pixel_aspect(stream))
-        frames = (sizer(frame) for frame in on_grid(timed, rate, clock.frame_s))
-        n_frames = write_clip(frames, out, rate, crf)
-    facts = _facts(sizer, n_frames, fps, tally, clock)
-    _accept(out, facts, tally, declared_s)
-    return facts
+    with reading_video(raw) as reading:
+        frames = reading.grid(exact(fps))
+        return keep(reading, frames, out, fps, short_side_px, crf, declared_s)
 
 
 def read_pictures(
@@ -120,25 +121,11 @@ def read_pictures(
     crf: int,
 ) -> tuple[RawFacts, ClipFacts]:
     """The work of `normalise_pictures`, in the child."""
-    tally = Tally()
-    clock = Clock(1 / exact(picture_fps), 1 / exact(picture_fps))
-    timed = ((clock.time(i), frame) for i, frame in _pictures(pictures, tally))
-    sizer = Sizer(short_side_px, Fraction(1))
-    frames = (sizer(frame) for frame in on_grid(timed, exact(fps), clock.frame_s))
-    n_frames = write_clip(frames, out, exact(fps), crf)
-    clip = _facts(sizer, n_frames, fps, tally, clock)
-    raw = RawFacts(
-        container="pictures",
-        codec=tally.codec,
-        width_px=tally.size[0],
-        height_px=tally.size[1],
-        pixel_aspect=1.0,
-        fps=picture_fps,
-        duration_s=len(pictures) / picture_fps,
-        has_audio=False,
-    )
-    _accept(out, clip, tally, raw.duration_s)
-    return raw, clip
+    reading = reading_pictures(pictures, picture_fps)
+    declared_s = len(pictures) / picture_fps
+    frames = reading.grid(exact(fps))
+    clip = keep(reading, frames, out, fps, short_side_px, crf, declared_s)
+    return raw_of_pictures(reading, picture_fps), clip
 
 
 def exact(fps: float) -> Fraction:
@@ -158,12 +145,100 @@ class Tally:
     """Frames that were decoded with parts made up."""
     frames: int = 0
     size: tuple[int, int] = (0, 0)
+    """Width and height, format and rotation of the first frame; the codec of a first picture."""
+    pixel_format: str = ""
+    rotation_deg: int = 0
     codec: str = ""
 
     @property
     def readable(self) -> float:
         """Share of the packets that could be decoded."""
         return max(0.0, 1 - self.failed / max(1, self.packets))
+
+    def count(self, frame: Any) -> None:
+        """Take note of the next frame."""
+        if not self.frames:
+            self.size, self.pixel_format = (frame.width, frame.height), frame.format.name
+            self.rotation_deg = frame.rotation
+        self.frames += 1
+        self.corrupt += bool(frame.is_corrupt)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A recording on its way through the decoder: (time, frame), and what is met on the way."""
+
+    timed: Iterator[tuple[Fraction, Any]]
+    clock: Clock
+    tally: Tally
+    aspect: Fraction
+    """Width / height of a stored pixel."""
+
+    def grid(self, fps: Fraction) -> Iterator[Any]:
+        """The frames nearest to k / fps, as they are decoded."""
+        return on_grid(self.timed, fps, self.clock.frame_s)
+
+
+@contextmanager
+def reading_video(raw: Path) -> Iterator[Reading]:
+    """One video file. Damaged packets are skipped and counted.
+
+    Raises:
+        Unusable: unreadable, no_video_stream.
+    """
+    with open_raw(raw) as container:
+        stream = video_stream(container)
+        fps = nominal_fps(container, stream) or Fraction(25)
+        clock, tally = Clock(stream.time_base, 1 / fps), Tally()
+        timed = _timed_frames(container, stream, clock, tally)
+        yield Reading(timed, clock, tally, pixel_aspect(stream))
+
+
+def reading_pictures(pictures: Sequence[Path], picture_fps: float) -> Reading:
+    """Pictures, `picture_fps` of them a second. Those that cannot be read are counted."""
+    picture_s = 1 / exact(picture_fps)
+    clock, tally = Clock(picture_s, picture_s), Tally()
+    timed = ((clock.time(place), frame) for place, frame in _pictures(pictures, tally))
+    return Reading(timed, clock, tally, Fraction(1))
+
+
+def keep(
+    reading: Reading,
+    frames: Iterable[Any],
+    out: Path,
+    fps: float,
+    short_side_px: int,
+    crf: int,
+    declared_s: float,
+) -> ClipFacts:
+    """Write the frames that were chosen of a recording, `fps` a second, as its clip.
+
+    Raises:
+        Unusable: no frame, or too little of the recording could be decoded; nothing is left at
+            `out`.
+    """
+    sizer = Sizer(short_side_px, reading.aspect)
+    n_frames = write_clip((sizer(frame) for frame in frames), out, exact(fps), crf)
+    facts = _facts(sizer, n_frames, fps, reading.tally, reading.clock)
+    _accept(out, facts, reading.tally, declared_s)
+    return facts
+
+
+def raw_of_pictures(reading: Reading, picture_fps: float) -> RawFacts:
+    """The facts of a sequence of pictures, once it has been read."""
+    tally = reading.tally
+    return RawFacts(
+        container="pictures",
+        codec=tally.codec,
+        width_px=tally.size[0],
+        height_px=tally.size[1],
+        pixel_format=tally.pixel_format,
+        pixel_aspect=1.0,
+        fps=picture_fps,
+        start_s=0.0,
+        duration_s=tally.packets / picture_fps,
+        has_audio=False,
+    )
 
 
 class Sizer:
@@ -187,8 +262,7 @@ def _timed_frames(
     shown_when_stored = container.format.name in WITHOUT_PRESENTATION_TIMES
     for packet in _packets(container, stream, tally):
         for frame in _decoded(stream, packet, tally):
-            tally.frames += 1
-            tally.corrupt += bool(frame.is_corrupt)
+            tally.count(frame)
             yield clock.time(frame.dts if shown_when_stored else frame.pts), frame
 
 
@@ -247,8 +321,7 @@ def _pictures(pictures: Sequence[Path], tally: Tally) -> Iterator[tuple[int, Any
         except (av.FFmpegError, StopIteration, IndexError, OSError):
             tally.failed += 1
             continue
-        tally.size = tally.size if tally.frames else (frame.width, frame.height)
-        tally.frames += 1
+        tally.count(frame)
         yield place, frame
 
 
@@ -264,6 +337,8 @@ def _facts(sizer: Sizer, n_frames: int, fps: float, tally: Tally, clock: Clock) 
         decode_errors=tally.failed + tally.corrupt,
         clock_jumps=clock.jumps,
         variable_rate=clock.variable,
+        rotation_deg=tally.rotation_deg,
+        longest_gap_s=clock.longest_gap_s,
     )
 
 

@@ -9,6 +9,9 @@ from unisurg.corpus.facts import RawFacts, Reason, Unusable
 
 # A playlist disguised as a video may name addresses; only local files are ever opened.
 OPEN_OPTIONS = {"protocol_whitelist": "file"}
+ELEMENTARY = frozenset({"h264", "hevc", "mpegvideo"})
+"""Streams without a container, to which libav gives an average of 25 frames a second whatever their
+own header says; its guess heeds that."""
 
 
 def probe(raw: Path) -> RawFacts:
@@ -27,8 +30,10 @@ def probe(raw: Path) -> RawFacts:
             codec=context.name,
             width_px=context.width,
             height_px=context.height,
+            pixel_format=context.pix_fmt or "",
             pixel_aspect=float(pixel_aspect(stream)),
-            fps=float(stream.average_rate or 0),
+            fps=float(nominal_fps(container, stream) or 0),
+            start_s=float((stream.start_time or 0) * (stream.time_base or 0)),
             duration_s=_duration_s(container, stream),
             has_audio=bool(container.streams.audio),
         )
@@ -73,6 +78,13 @@ def video_stream(container: Any) -> Any:
     return stream
 
 
+def nominal_fps(container: Any, stream: Any) -> Any:
+    """Frames a second by the header, as a fraction; None where it does not tell."""
+    if container.format.name in ELEMENTARY:
+        return stream.guessed_rate
+    return stream.average_rate or stream.guessed_rate
+
+
 def pixel_aspect(stream: Any) -> Any:
     """Width / height of one pixel; 1 where it is not told or not credible."""
     from fractions import Fraction
@@ -94,5 +106,5 @@ def _duration_s(container: Any, stream: Any) -> float:
 
 
 def _text(error: Exception) -> str:
-    """What libav says, without the path that the caller knows already."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """What libav says of the error's number; other words may quote the path."""
+    return getattr(error, "strerror", None) or type(error).__name__

@@ -5,6 +5,7 @@ All times are fractions of a second since the first frame, so 29.97 fps drifts n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import TypeVar
@@ -85,6 +86,11 @@ class Clock:
     def elapsed_s(self) -> float:
         """From the first frame to the end of the last, which lasts one nominal frame."""
         return 0.0 if self._last is None else float(self._last + self.frame_s)
+
+    @property
+    def longest_gap_s(self) -> float:
+        """Between two frames that follow each other; NaN where there are no two."""
+        return math.nan if self._gaps is None else float(self._gaps[1])
 
     @property
     def variable(self) -> bool:

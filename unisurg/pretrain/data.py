@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unisurg.corpus.balance import clip_weights
+from unisurg.corpus.repetition import draw_weights
 from unisurg.pretrain.sampler import Draw, draw_batch, even_draws
 from unisurg.pretrain.samples import Crop, Sample, make_clip
 from unisurg.pretrain.store import open_store
@@ -42,6 +42,7 @@ class Batches:
     Raises:
         NoStore, ShardError, ManifestError, EmptyCorpus: a folder that cannot be used.
         UnevenBatch: `pretrain.batch` cannot be shared evenly.
+        TooFewClips: `pretrain.cap_passes` allows fewer clips than the run draws.
     """
 
     def __init__(
@@ -58,10 +59,13 @@ class Batches:
         self._crop = Crop(settings.size_px, settings.crop_scale, settings.hflip, seed)
         videos = self._store.videos
         self._n_frames = [video.n_frames for video in videos]
-        self._weights = clip_weights(
+        self._weights = draw_weights(
             [video.source for video in videos],
             [video.specialty for video in videos],
-            [max(n - settings.frames + 1, 1) for n in self._n_frames],
+            self._n_frames,
+            settings.frames,
+            settings.steps * settings.batch,
+            settings.cap_passes,
         )
         self._workers: Workers | None = None
         self.waited_s = 0.0

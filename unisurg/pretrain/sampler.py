@@ -1,6 +1,6 @@
 """Which clips make a batch: balanced over specialties and data sets, a pure function of the step.
 
-A video is drawn with the weights of `corpus.balance` (UniSurg, 1.8), then a window in it.
+A video is drawn with the weights of `corpus.repetition` (UniSurg, 1.8), then a window in it.
 """
 
 from __future__ import annotations

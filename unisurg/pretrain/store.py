@@ -47,7 +47,7 @@ def _corpus(folder: Path) -> ClipStore:
     rows = manifest.to_dict("records")
     videos = [
         Video(
-            video_id=row["video_id"],
+            video_id=row["clip_id"],
             source=row["source"],
             specialty=row["specialty"],
             n_frames=int(row["n_frames"]),

@@ -1,5 +1,5 @@
 """Everything on one page: tables, figures, and how they were made."""
 
-from unisurg.report.page import build
+from unisurg.report.page import build, build_curation
 
-__all__ = ["build"]
+__all__ = ["build", "build_curation"]

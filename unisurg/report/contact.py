@@ -1,47 +1,63 @@
-"""A contact sheet: one frame of many clips of the curated corpus, by specialty."""
+"""A contact sheet: small pictures side by side, each under a line or two of words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
-from unisurg.report.drawing import WIDTH_IN, mosaic, panel, styled
+from unisurg.report.drawing import WIDTH_IN, styled
+from unisurg.report.palette import MUTED
 
-COLUMNS = 6
-MOST = 24
+SQUARES_BELOW_PX = 32
+"""A smaller picture was pixelated on purpose; its squares are drawn as squares."""
+LINE_IN = 0.13
+GAP_IN = 0.04
+GAP_PX = 4
 
 
-def frames_of(corpus: Path, manifest: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
-    """The middle frame of up to 24 clips, the same number of every specialty; (specialty, frame).
+@dataclass(frozen=True)
+class Tile:
+    """A picture, uint8 (H, W, 3), and what stands above it."""
 
-    Clips that are not on this machine are left out: the corpus may have been moved away.
-    """
-    from unisurg.video.decode import open_clip
-
-    groups = [group for _, group in manifest.groupby("specialty", sort=True)]
-    each = max(1, MOST // max(1, len(groups)))
-    chosen = [row for group in groups for row in group.sort_values("video_id")[:each].itertuples()]
-    frames = []
-    for row in chosen[:MOST]:
-        clip = corpus / str(row.clip)
-        if clip.is_file():
-            frames.append((str(row.specialty), open_clip(clip).read([int(row.n_frames) // 2])[0]))
-    return frames
+    picture: np.ndarray
+    lines: tuple[str, ...]
 
 
 @styled
-def contact_figure(frames: Sequence[tuple[str, np.ndarray]]) -> Figure:
-    """Frames side by side, each under the name of its specialty; frames are (H, W, 3) uint8."""
-    rows = -(-len(frames) // COLUMNS)
-    height_in = rows * (WIDTH_IN / COLUMNS + 0.22)
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout=mosaic())
-    for axes in (grid := list(figure.subplots(rows, COLUMNS, squeeze=False).flat)):
+def contact_figure(tiles: Sequence[Tile], columns: int = 6) -> Figure:
+    """At least one tile, in rows of `columns`."""
+    rows = -(-len(tiles) // columns)
+    width_in = WIDTH_IN / columns
+    words_in = 0.1 + LINE_IN * max(len(tile.lines) for tile in tiles)
+    tall_in = (width_in - GAP_IN) * max(_proportion(tile) for tile in tiles)
+    row_in = words_in + tall_in + GAP_IN
+    figure = Figure(figsize=(WIDTH_IN, rows * row_in))
+    for number, tile in enumerate(tiles):
+        row, column = divmod(number, columns)
+        left, top = column / columns, 1 - (row * row_in + words_in) / (rows * row_in)
+        height = tall_in / (rows * row_in)
+        # Places are known, so no layout engine need look for them: that takes it seconds a sheet.
+        axes = figure.add_axes((left, top - height, (width_in - GAP_IN) / WIDTH_IN, height))
+        squares = max(tile.picture.shape[:2]) < SQUARES_BELOW_PX
+        axes.imshow(tile.picture, interpolation="nearest" if squares else "lanczos")
         axes.set_axis_off()
-    for axes, (specialty, frame) in zip(grid, frames, strict=False):
-        panel(axes, frame)
-        axes.set_title(specialty.replace("_", " "), fontsize=8.5, fontweight="normal", pad=3)
+        axes.set_anchor("NW")
+        figure.text(left, top, "\n".join(tile.lines), fontsize=7.5, color=MUTED, va="bottom")
     return figure
+
+
+def _proportion(tile: Tile) -> float:
+    return tile.picture.shape[0] / tile.picture.shape[1]
+
+
+def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Two pictures (H, W, 3) as one, on white, with a gap between them."""
+    height = max(left.shape[0], right.shape[0])
+    width = left.shape[1] + GAP_PX + right.shape[1]
+    both = np.full((height, width, 3), 255, np.uint8)
+    both[: left.shape[0], : left.shape[1]] = left
+    both[: right.shape[0], -right.shape[1] :] = right
+    return both

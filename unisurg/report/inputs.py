@@ -14,6 +14,7 @@ import yaml
 
 from unisurg.attempts import IDENTITIES, Attempt, failures
 from unisurg.evaluation.reported import Results, Tuned, read_results, read_tuned
+from unisurg.report.curated import Curated, read_curated
 from unisurg.settings import Settings
 
 Json = dict[str, Any]
@@ -22,7 +23,8 @@ Arrays = dict[str, np.ndarray]
 STAGES = {"pretrain": "stage 1", "pretrain_long": "stage 2"}
 CORPUS = Path("artifacts/corpus")
 MANIFEST = CORPUS / "manifest.parquet"
-QUARANTINE = CORPUS / "quarantine.csv"
+BALANCE = Path("artifacts/balance")
+THROUGHPUT = IDENTITIES / "scan.throughput.json"
 VALIDATION = Path("artifacts/validation/validation.json")
 IDENTITY_FILES = "*.run.json"
 EMBEDDED = "theatre"
@@ -59,8 +61,7 @@ class Inputs:
     predictions: dict[str, Predictions]
     histories: dict[str, pd.DataFrame]
     pictures: dict[str, Arrays]
-    manifest: pd.DataFrame | None
-    quarantine: pd.DataFrame | None
+    curated: Curated | None
     validation: Json | None
     identities: dict[str, Json]
     failed: dict[str, Attempt]
@@ -74,6 +75,7 @@ def read(root: Path, settings: Settings) -> Inputs:
 
     Raises:
         ReportedError, InputError: a file that is there is not what its stage writes.
+        TableError, ManifestError: the same of a table of the corpus.
     """
     failed = failures(root)
     benchmarks = [b for b in settings.benchmarks if failed.keys().isdisjoint(stages_of(b))]
@@ -88,8 +90,7 @@ def read(root: Path, settings: Settings) -> Inputs:
         predictions=_present({b: read_predictions(root / predictions_path(b)) for b in benchmarks}),
         histories=_present({s: read_history(root / log_path(s)) for s in STAGES}),
         pictures=_present({s: read_arrays(root / log_path(s) / "pictures.npz") for s in STAGES}),
-        manifest=_table(root / MANIFEST),
-        quarantine=_table(root / QUARANTINE),
+        curated=read_curated(root / CORPUS, root / BALANCE, root / THROUGHPUT),
         validation=read_json(root / VALIDATION),
         identities={run["stage"]: run for run in runs if run is not None},
         failed=failed,
@@ -179,9 +180,7 @@ def cases_of(arrays: Arrays) -> dict[str, Arrays]:
 
 
 def _table(path: Path) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
-    return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    return pd.read_csv(path) if path.is_file() else None
 
 
 def _present(found: dict[str, Any]) -> dict[str, Any]:

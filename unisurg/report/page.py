@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
-from markupsafe import Markup, escape
-
+from unisurg.corpus.manifest import ManifestError
 from unisurg.evaluation.reported import known
 from unisurg.report import inputs as reading
+from unisurg.report.amounts import unit_for
+from unisurg.report.curated import read_curated
 from unisurg.report.effect import Effect, effects_of
+from unisurg.report.filling import filled
 from unisurg.report.inputs import Inputs
-from unisurg.report.sections import all_sections
+from unisurg.report.sections import all_sections, of_curation
 from unisurg.report.wording import interval, told_apart
 from unisurg.settings import Settings
 
@@ -31,19 +31,38 @@ def build(root: Path, settings: Settings, output: Path) -> Path:
     return output
 
 
-def render(inputs: Inputs) -> str:
-    import jinja2
+def build_curation(
+    corpus: Path, balance: Path, validation: Path, throughput: Path, output: Path
+) -> Path:
+    """Write the report of a corpus alone to `output`, likewise, and return `output`.
 
-    files = resources.files(__package__)
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    Args:
+        corpus: its folder.
+        balance: folder that tells how often its data sets are drawn, if it is there.
+        validation, throughput: what was found of its rules and of the scan's speed, likewise.
+
+    Raises:
+        ManifestError: there is no corpus.
+    """
+    curated = read_curated(corpus, balance, throughput)
+    if curated is None:
+        raise ManifestError(f"{corpus}: no corpus; run `unisurg curate` to write one")
+    text = filled(
+        kicker="UniSurg · curation",
+        title="What became of the recordings?",
+        about="Which of them are kept for training, which are not, and why. Made by `unisurg"
+        " curate`.",
+        sections=of_curation(curated, reading.read_json(validation)),
     )
-    environment.filters["kind"] = lambda block: type(block).__name__
-    environment.filters["prose"] = prose
-    template = environment.from_string(files.joinpath("page.html").read_text(encoding="utf-8"))
+    output.write_text(text, encoding="utf-8")
+    return output
+
+
+def render(inputs: Inputs) -> str:
     effects = [effect for effect in effects_of(inputs) if not effect.tuned]
-    return template.render(
-        style=files.joinpath("style.css").read_text(encoding="utf-8"),
+    return filled(
+        kicker="UniSurg · report",
+        title="Does seeing surgery, without labels, help to understand it?",
         about=about(inputs),
         verdict=verdict(effects),
         tiles=tiles(effects),
@@ -52,19 +71,15 @@ def render(inputs: Inputs) -> str:
     )
 
 
-def prose(text: str) -> Markup:
-    """Text as HTML, what stands in backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
 def about(inputs: Inputs) -> str:
     """What this is, in two sentences."""
-    if inputs.manifest is None:
+    curated = inputs.curated
+    if curated is None:
         source = "unlabelled recordings of surgery"
     else:
-        minutes = inputs.manifest["duration_s"].sum() / 60
-        count = len(inputs.manifest)
-        source = f"{count} unlabelled recordings of surgery ({minutes:.0f} minutes)"
+        count, unit = curated.manifest["recording"].nunique(), unit_for(curated.kept_s)
+        length = f"{unit.of(curated.kept_s)} {unit.name}"
+        source = f"{count} unlabelled recordings of surgery ({length})"
     wanted, done = len(inputs.settings.benchmarks), len(inputs.metrics)
     benchmarks = f"{wanted} benchmarks" if done == wanted else f"{done} of {wanted} benchmarks"
     rendered = ", all of it rendered by UniSurg’s embedded theatre" if inputs.embedded else ""

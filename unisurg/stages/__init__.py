@@ -8,6 +8,8 @@ from unisurg.attempts import IDENTITIES, identity_name
 
 COMPARED = ("pretrained", "random", "difference")
 ARTIFACTS = Path("artifacts")
+SCRATCH = Path(".scratch/curate")
+"""Finished work on single recordings; DVC deletes a stage's outputs before it runs."""
 
 
 def identity_path(stage: str, output: Path) -> Path:

@@ -1,25 +1,36 @@
-"""The gate before pretraining: expectations on the curated corpus; a broken one stops the DAG."""
+"""The gate before pretraining: rules on all tables of curation; a broken one stops the graph."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from unisurg.corpus.expectations import ValidationFailed, validate
+from unisurg.corpus.expectations.outcome import ValidationFailed
+from unisurg.corpus.expectations.places import Places
+from unisurg.corpus.expectations.validate import validate, write
+from unisurg.report.validation import write_page
 from unisurg.settings import Settings
 from unisurg.stages import identity_path
-from unisurg.tracking import track_stage
+from unisurg.tracking import Run, track_stage
 
 
-def run(settings: Settings, corpus: Path, output: Path) -> None:
+def run(settings: Settings, home: Path, output: Path) -> None:
     with track_stage("validate", settings) as tracked:
-        result = validate(corpus, settings.curate)
-        output.mkdir(parents=True, exist_ok=True)
-        page = output / "validation.json"
-        page.write_text(json.dumps(result.as_dict(), indent=2) + "\n", encoding="utf-8")
-        tracked.artifact(page)
-        tracked.metrics(0, {"rules": len(result.rules), "broken": len(result.broken)})
-        if not result.success:
-            raise ValidationFailed(result)
+        inspect("validate", settings, Places(home, home / "corpus"), output, tracked)
         tracked.write_identity(identity_path("validate", output))
-        print(f"validate: {len(result.rules)} rules hold on {corpus}")
+
+
+def inspect(stage: str, settings: Settings, places: Places, output: Path, tracked: Run) -> None:
+    """Hold every table to its rules, and leave what was found in `output`: for programs
+    (validation.json) and for people (index.html).
+
+    Raises:
+        ValidationFailed: a rule is broken; after both have been written.
+    """
+    result = validate(places, settings)
+    tracked.artifact(write(result, output))
+    tracked.artifact(write_page(result, output))
+    tracked.metrics(0, {"rules": len(result.rules), "broken": len(result.broken)})
+    if not result.success:
+        raise ValidationFailed(result)
+    tables = len({rule.table for rule in result.rules})
+    print(f"{stage}: {len(result.rules)} rules on {tables} tables hold")

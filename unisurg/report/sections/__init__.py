@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from unisurg.report.blocks import Section
-from unisurg.report.inputs import Inputs
-from unisurg.report.sections import corpus, labels, making, predictions, pretraining, results
+from unisurg.report.curated import Curated
+from unisurg.report.inputs import Inputs, Json
+from unisurg.report.sections import (
+    curation,
+    labels,
+    leaks,
+    making,
+    predictions,
+    pretraining,
+    results,
+    rules,
+    sheets,
+    weights,
+)
 
 
 def all_sections(inputs: Inputs) -> list[Section]:
@@ -16,7 +28,18 @@ def all_sections(inputs: Inputs) -> list[Section]:
         *(predictions.section(inputs, benchmark) for benchmark in inputs.settings.benchmarks),
         pretraining.teaching(inputs),
         pretraining.training(inputs),
-        corpus.corpus(inputs),
-        corpus.validation(inputs),
+        curation.section(inputs.curated),
+        *(evidence(inputs.curated) if inputs.curated else []),
+        rules.section(inputs.validation),
         making.section(inputs),
     ]
+
+
+def of_curation(curated: Curated, validation: Json | None) -> list[Section]:
+    """All that is told of a corpus alone; of rules only where they were checked."""
+    checked = [] if validation is None else [rules.section(validation)]
+    return [curation.section(curated), *evidence(curated), *checked]
+
+
+def evidence(curated: Curated) -> list[Section]:
+    return [sheets.section(curated), leaks.section(curated), weights.section(curated)]

@@ -26,19 +26,22 @@ def jobs(root: Path, settings: Theatre, seed: int) -> list[Job]:
     for number in range(1, settings.phase_videos + 1):
         name = f"video{number:02d}"
         last = root / "cholec80" / "tool_annotations" / f"{name}-tool.txt"
-        operation_seed = seed_of(seed, "cholec80", number)
-        jobs.append(Job(last, _write_case, (root / "cholec80", name, settings, operation_seed)))
+        jobs.append(Job(last, _write_case, (root / "cholec80", name, settings, number, seed)))
     return jobs
 
 
-def _write_case(folder: Path, name: str, settings: Theatre, seed: int) -> None:
-    fps = settings.phase_fps
-    seconds = int(stream(seed, 2).integers(*SECONDS))
-    operation = Operation(WORLD, seed, seconds)
-    states = film(folder / "videos" / f"{name}.mp4", operation, fps, settings.side_px)
+def operation(number: int, seed: int) -> Operation:
+    """What the video of that number shows."""
+    own = seed_of(seed, "cholec80", number)
+    return Operation(WORLD, own, int(stream(own, 2).integers(*SECONDS)))
+
+
+def _write_case(folder: Path, name: str, settings: Theatre, number: int, seed: int) -> None:
+    shown, fps = operation(number, seed), settings.phase_fps
+    states = film(folder / "videos" / f"{name}.mp4", shown, fps, settings.side_px)
     rows = [f"{frame}\t{phase}" for frame, phase in enumerate(played(states))]
     write_rows(folder / "phase_annotations" / f"{name}-phase.txt", ["Frame\tPhase", *rows])
-    seen = tools(operation, states)
+    seen = tools(shown, states)
     rows = ["\t".join(map(str, [frame, *seen[frame]])) for frame in range(0, len(states), fps)]
     header = "\t".join(["Frame", *CHOLEC80_TOOLS])
     write_rows(folder / "tool_annotations" / f"{name}-tool.txt", [header, *rows])

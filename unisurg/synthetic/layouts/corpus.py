@@ -2,7 +2,7 @@
 
     corpus/<source>/<name>.mp4|mkv|avi, corpus_labels/<source>/<name>.json
 
-Three files in it cannot be read at all.
+Three files in it cannot be read at all, and some others curation has to act on (`troubles.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from unisurg.settings import Theatre
 from unisurg.synthetic.encode import CRF, Encoding, write_video
 from unisurg.synthetic.exact import stream
 from unisurg.synthetic.labels import describe
+from unisurg.synthetic.layouts import troubles
 from unisurg.synthetic.layouts.files import write_bytes, write_text
 from unisurg.synthetic.layouts.jobs import Job, Layout, seed_of
 from unisurg.synthetic.operation import Operation
@@ -84,10 +85,11 @@ def _unusual(plain: Recording) -> list[Recording]:
 
 
 def jobs(root: Path, settings: Theatre, seed: int) -> list[Job]:
-    return [
+    usual = [
         Job(root / "corpus_labels" / r.source / f"{r.name}.json", _write_recording, (root, r))
         for r in recordings(settings, seed)
     ]
+    return [*usual, *troubles.jobs(root, settings, seed)]
 
 
 def _write_recording(root: Path, recording: Recording) -> None:
@@ -115,8 +117,8 @@ def plant_unreadable(root: Path, settings: Theatre, seed: int) -> None:
 
 CORPUS = Layout(
     name="corpus",
-    edition=2,
-    settings=("side_px", "corpus_videos", "corpus_seconds", "corpus_fps"),
+    edition=3,
+    settings=("side_px", "corpus_videos", "corpus_seconds", "corpus_fps", "phase_videos"),
     jobs=jobs,
     finish=plant_unreadable,
 )
