@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from unisurg.corpus.curate import curate
 from unisurg.corpus.leakage import HeldOutOf
 from unisurg.corpus.normalise import Tally
 from unisurg.corpus.scan.scan import ScanKnobs, Scanner, read_scan
+from unisurg.corpus.scan.stage import folder_knobs
 from unisurg.corpus.timing import Clock
 from unisurg.progress import track
 from unisurg.settings import load
@@ -56,17 +58,14 @@ sources:
     reference: the data steward
     checked: 2026-11-26
 """
-KNOBS = ScanKnobs(
-    fps=1.0,
-    cut_ratio=3.0,
-    cut_content=15.0,
-    min_shot_s=0.5,
-    box_samples=24,
-    box_std=1.5,
-    median_every_s=60,
-    median_frames=24,
-    median_short_side_px=540,
-)
+PARAMS = Path(__file__).parent.parent / "params.yaml"
+
+
+@cache
+def knobs() -> ScanKnobs:
+    """Those of params.yaml."""
+    settings = load(PARAMS)
+    return folder_knobs(settings.curate, settings.scan).scan
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def decode(path: Path) -> None:
 
 
 def scan(path: Path) -> None:
-    read_scan(path, KNOBS)
+    read_scan(path, knobs())
 
 
 def frames_of(path: Path) -> Iterator[Any]:
@@ -149,7 +148,7 @@ def peak_mib(path: Path, hours: int) -> float:
     some = list(islice(frames_of(path), 0, FRAMES_OF_LONG * FPS, FPS))
     timed = ((Fraction(i), frame) for i, frame in enumerate(islice(cycle(some), hours * 3600)))
     clock, tally = Clock(Fraction(1), Fraction(1)), Tally()
-    scanner = Scanner(KNOBS, Fraction(1), Fraction(1))
+    scanner = Scanner(knobs(), Fraction(1), Fraction(1))
     for time_s, _ in scanner.watch(timed):
         clock.time(int(time_s))
     scan = scanner.scan(tally, clock)
@@ -183,7 +182,7 @@ def curated_twice(film: Path, folder: Path) -> tuple[float, float]:
     (raw / "sources.yaml").write_text(SOURCES)
     (folder / "indices").mkdir()
     changes = [f"leaks.indices={folder / 'indices'}"]
-    settings = load(Path(__file__).parent.parent / "params.yaml", changes)
+    settings = load(PARAMS, changes)
     time.sleep(3)  # files that are younger are not trusted to stay as they are
 
     def once() -> float:

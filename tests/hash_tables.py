@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from curating import Here
 
 from unisurg.corpus import leak
 from unisurg.corpus.duplicates.comparison import Comparison, comparing
 from unisurg.corpus.duplicates.search import SearchRules, prints
 from unisurg.corpus.duplicates.votes import VoteRules
-from unisurg.corpus.mapping import Outcomes, _attempt
 
 SEARCH = SearchRules(
     max_bits=10,
@@ -112,14 +111,6 @@ def corpus(seed: int, videos: int = 14) -> pd.DataFrame:
             )
         made.append(video)
     return table(*made)
-
-
-class Here:
-    """A runner that does the work in this process."""
-
-    def outcomes(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Outcomes:
-        for number, item in enumerate(items):
-            yield number, _attempt(function, item)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ import corpus_dicoms as dicoms
 import numpy as np
 import pytest
 from corpus_recordings import constant, number_of, numbered, write_pictures
-from test_corpus_scan_stage import FOLDER_KNOBS, Here, digest, videos
+from curating import Here
+from test_corpus_scan_stage import FOLDER_KNOBS, digest, videos
 
 from unisurg.corpus import archives, containers, overlaps, sources
 from unisurg.corpus.archives import listing

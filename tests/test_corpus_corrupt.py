@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 from corpus_recordings import constant, number_of, sound_only, write_video
-from test_corpus_scan_stage import FOLDER_KNOBS, Here, videos
+from curating import Here
+from test_corpus_scan_stage import FOLDER_KNOBS, videos
 
 from unisurg.corpus import overlaps, sources
 from unisurg.corpus.child import ChildFailed, Limits

@@ -9,8 +9,10 @@ from pathlib import Path
 import cv2
 import pandas as pd
 import pytest
+import yaml
 from corpus_recordings import constant, cut, sound_only, write_pictures
 from corpus_scans import film, pan
+from curating import SOURCE
 from killed import kill
 from raw_names import found, named, reasons
 
@@ -29,18 +31,6 @@ def nothing(dataset: str, video: str) -> tuple[str, ...]:
 
 
 NOBODY = HeldOutOf(held_out=nothing, expected={})
-ROW = """
-    title: A site
-    specialty: urology
-    region: urinary_tract
-    licence: null
-    access: private
-    videos: null
-    hours: null
-    deid_by_provider: the data steward
-    reference: the data steward
-    checked: 2026-11-26
-"""
 REASONS = {
     "ours/cut.mp4": "damaged",
     "ours/short.mp4": "too_short",
@@ -73,7 +63,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (top / "ours" / "text.mp4").write_text("no video\n" * 99)
     sound_only(top / "ours" / "sound.mp4")
     write_pictures(top / "views", ["color.png", "depth.png"])
-    (top / "sources.yaml").write_text(f"sources:\n  ours:{ROW}")
+    (top / "sources.yaml").write_text(yaml.safe_dump({"sources": {"ours": SOURCE}}))
     return top
 
 
@@ -141,7 +131,7 @@ def test_a_name_that_is_shown_for_8_of_60_seconds_is_black_in_the_clip(
     raw = tmp_path / "raw"
     (raw / "ours").mkdir(parents=True)
     film(raw / "ours" / "a.mp4", named, Fraction(1))
-    (raw / "sources.yaml").write_text(f"sources:\n  ours:{ROW}")
+    (raw / "sources.yaml").write_text(yaml.safe_dump({"sources": {"ours": SOURCE}}))
     curate(small, raw, tmp_path / "corpus", tmp_path / "scratch", NOBODY)
     clip = tmp_path / "corpus" / read_manifest(tmp_path / "corpus")["clip"][0]
     with open_clip(clip) as reader:
@@ -160,7 +150,7 @@ def test_the_seconds_that_a_cut_recording_lost_are_undecodable(
     whole = film(tmp_path / "whole.mp4", pan(6, 1000, every=5), Fraction(5), crf=12)
     cut(whole, raw / "ours" / "cut.mp4", 0.7)
     cut(whole, raw / "nobodys" / "cut.mp4", 0.72)
-    (raw / "sources.yaml").write_text(f"sources:\n  ours:{ROW}")
+    (raw / "sources.yaml").write_text(yaml.safe_dump({"sources": {"ours": SOURCE}}))
     curate(small, raw, tmp_path / "corpus", tmp_path / "scratch", NOBODY)
     told = recordings(tmp_path / "corpus")
     video = told.loc["ours/cut.mp4"]

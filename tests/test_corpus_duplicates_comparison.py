@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hash_tables import SEARCH, VOTES, Here, corpus, dup_pairs, pairs_between, recording
+from curating import Here
+from hash_tables import SEARCH, VOTES, corpus, dup_pairs, pairs_between, recording
 from killed import kill, points, steps_of
 
 from unisurg.corpus import tables

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from corpus_scans import by_the_second, pan
+from curating import SOURCE
 from deid_onnx import red_is_inside
 
 from unisurg.corpus import tables
@@ -35,18 +36,6 @@ from unisurg.settings import Settings
 from unisurg.stages import curate as verb
 
 Fault = Callable[[pd.DataFrame], pd.DataFrame]
-SOURCE = {
-    "title": "A site",
-    "specialty": "urology",
-    "region": "urinary_tract",
-    "licence": None,
-    "access": "private",
-    "videos": None,
-    "hours": None,
-    "deid_by_provider": "the data steward",
-    "reference": "the data steward",
-    "checked": "2026-11-26",
-}
 CORNER = [0.0, 0.0, 0.1, 0.1]
 HALF = [0.0, 0.0, 0.7, 0.7]
 """More than may be painted: its videos are refused."""

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from corpus_recordings import write_pictures
 from corpus_scans import film, pan
+from curating import SOURCE
 
 from unisurg.cli import main
 from unisurg.corpus import manifest
@@ -45,18 +46,6 @@ from unisurg.settings import Settings
 from unisurg.stages.leak import held_out_of_all
 
 NAME = "Mueller_Hans_1961"
-SOURCE = {
-    "title": "A site",
-    "specialty": "urology",
-    "region": "urinary_tract",
-    "licence": None,
-    "access": "private",
-    "videos": None,
-    "hours": None,
-    "deid_by_provider": "the data steward",
-    "reference": "the data steward",
-    "checked": "2026-11-26",
-}
 FATES = {
     f"ours/{NAME}/{NAME}.mp4": "kept",
     f"ours/{NAME}_packed.tar/{NAME}.mp4": "kept",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hash_tables import Here
+from curating import Here
 
 from unisurg.corpus.inputs import Recording
 from unisurg.corpus.mapping import Failed, Outcomes

@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +31,7 @@ from corpus_recordings import (
     write_pictures,
 )
 from corpus_scans import KNOBS, film, pan
+from curating import Here
 from killed import kill, points, steps_of
 from raw_names import found, reasons
 
@@ -40,7 +40,7 @@ from unisurg.corpus.child import Limits
 from unisurg.corpus.facts import Reason, Unusable
 from unisurg.corpus.inputs import find
 from unisurg.corpus.manifest import read_inputs, read_quarantine
-from unisurg.corpus.mapping import Processes, _attempt
+from unisurg.corpus.mapping import Processes
 from unisurg.corpus.normalise import normalise_pictures, normalise_video
 from unisurg.corpus.overlaps import Overlaps
 from unisurg.corpus.refusals import CurationError
@@ -65,14 +65,6 @@ FOLDER_KNOBS = FolderKnobs(
     max_quarantined=1.0,
 )
 LIMITS = Limits(timeout_s=30.0, memory_mib=2048)
-
-
-class Here:
-    """Runs work in this process, where a test can see and change what is called."""
-
-    def outcomes(self, function: Any, items: Sequence[Any]) -> Any:
-        for number, item in enumerate(items):
-            yield number, _attempt(function, item)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 from corpus_scans import film, pan
+from curating import SOURCE, Here
 from deid_onnx import red_is_inside
 from raw_names import found, named
 
@@ -31,7 +32,7 @@ from unisurg.corpus.expectations.validate import validate
 from unisurg.corpus.intervals import Interval, State, whole
 from unisurg.corpus.leak_index import index_of, write_index
 from unisurg.corpus.leakage import COVERAGE, HeldOutOf, LeakageError, leak_folder, united
-from unisurg.corpus.mapping import Processes, _attempt
+from unisurg.corpus.mapping import Processes
 from unisurg.corpus.raw_names import RESTRICTED
 from unisurg.corpus.refusals import CurationError
 from unisurg.corpus.seconds import ConservationError, frames_within
@@ -39,29 +40,9 @@ from unisurg.settings import Settings
 from unisurg.video.decode import open_clip
 
 FPS = 5
-SOURCE = {
-    "title": "A site",
-    "specialty": "urology",
-    "region": "urinary_tract",
-    "licence": None,
-    "access": "private",
-    "videos": None,
-    "hours": None,
-    "deid_by_provider": "the data steward",
-    "reference": "the data steward",
-    "checked": "2026-11-26",
-}
 CORNER = (0.0, 0.0, 0.25, 0.25)
 NOBODY = HeldOutOf(held_out=lambda dataset, video: (), expected={"bench": ["case7"]})
 KEPT = ["marked/framed.mp4", "plain/gap.mp4", "plain/gap.mp4", "plain/whole.mp4"]
-
-
-class Here:
-    """A runner that works in this process, so that a test can look on."""
-
-    def outcomes(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        for number, item in enumerate(items):
-            yield number, _attempt(function, item)
 
 
 @dataclass(frozen=True)

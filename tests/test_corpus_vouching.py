@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from corpus_scans import film, pan
-from hash_tables import Here
+from curating import Here
 from raw_names import named
 
 from unisurg.cli import main

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 from corpus_scans import film, pan
+from curating import SOURCE, Here
 from deid_onnx import red_is_inside
 
 from unisurg.corpus import manifest
@@ -24,7 +24,6 @@ from unisurg.corpus.curate import curate
 from unisurg.corpus.facts import Reason
 from unisurg.corpus.intervals import Interval, State
 from unisurg.corpus.leakage import HeldOutOf
-from unisurg.corpus.mapping import _attempt
 from unisurg.corpus.refusals import CurationError
 from unisurg.corpus.samples import picture
 from unisurg.corpus.samples.choose import evenly, spread, thinned
@@ -43,21 +42,8 @@ from unisurg.stages import curate as verb
 from unisurg.video.decode import open_clip
 
 FPS = 5
-SOURCE = {
-    "title": "A site", "specialty": "urology", "region": "urinary_tract", "licence": None,
-    "access": "private", "videos": None, "hours": None, "deid_by_provider": "the data steward",
-    "reference": "the data steward", "checked": "2026-11-26",
-}  # fmt: skip
 BODY, ROOM = (60, -25, -35), (-50, 0, 50)
 MARK = (0.0, 0.0, 0.3, 0.25)
-
-
-class Here:
-    """A runner that works in this process: nothing is started for a few seconds of video."""
-
-    def outcomes(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        for number, item in enumerate(items):
-            yield number, _attempt(function, item)
 
 
 def shot(seed: int, n_seconds: int, tint: Sequence[int] = BODY) -> list[np.ndarray]:

@@ -9,7 +9,7 @@ from unisurg.corpus.balancing import FOLDER
 from unisurg.corpus.curate import EVIDENCE, curate
 from unisurg.corpus.expectations.places import Places
 from unisurg.corpus.known import known_overlaps
-from unisurg.corpus.leakage import checked_coverage
+from unisurg.corpus.leakage import checked_coverage, leak_rules
 from unisurg.corpus.manifest import MANIFEST
 from unisurg.corpus.scan.kept import throughput_of
 from unisurg.report import build_curation
@@ -29,7 +29,8 @@ def run(settings: Settings, raw: Path, output: Path) -> None:
     with track_stage("curate", settings) as tracked:
         benchmarks = held_out_of_all(known_overlaps(raw), settings.leaks.require)
         # Now, and not after hours of reading.
-        checked_coverage(settings.leaks.indices, settings.duplicates, benchmarks, ())
+        rules = leak_rules(settings.duplicates, settings.leaks)
+        checked_coverage(settings.leaks.indices, rules, benchmarks, ())
         # What an earlier run has found is not said of this one.
         shutil.rmtree(output / VALIDATION, ignore_errors=True)
 

@@ -27,7 +27,7 @@ from unisurg.corpus.duplicates.votes import VoteRules
 from unisurg.corpus.indexing import HeldOut, deciding, hashing, make_index
 from unisurg.corpus.leak import CHECKED, MOST, coverage, explain, told_coverage
 from unisurg.corpus.leak_index import PARTS, Account, write_index
-from unisurg.corpus.leakage import LeakageError, read_coverage, read_procedures
+from unisurg.corpus.leakage import LeakageError, leak_rules, read_coverage, read_procedures
 from unisurg.corpus.manifest import RECORDINGS
 from unisurg.corpus.mapping import runner_of
 from unisurg.corpus.overlaps import EMBEDDED, Listed
@@ -83,7 +83,7 @@ def index(
 
 def _told(settings: Settings, benchmark: Benchmark, made: pd.DataFrame, account: Account) -> str:
     """What an index covers, and what of the copy it could not read."""
-    section = settings.duplicates
+    section = leak_rules(settings.duplicates, settings.leaks)
     covered = coverage(
         {benchmark.name: cases_of(benchmark, overlaps.load())},
         made,

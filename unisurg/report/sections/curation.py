@@ -210,7 +210,7 @@ def _quarantine(curated: Curated) -> Table:
         ["reason", "meaning", "recordings", "MB", "ids"],
         rows,
         "In quarantine: recordings of which nothing may be used, by reason, with the size of their"
-        " files in megabytes. `quarantine.csv` lists each with what was seen.".replace("`", ""),
+        " files in megabytes. quarantine.csv lists each with what was seen.",
         frozenset({2, 3}),
     )
 

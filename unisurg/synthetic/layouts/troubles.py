@@ -40,8 +40,8 @@ class Trouble:
     kind: str
     operation: Callable[[Theatre, int], Operation]
     spoil: Spoil
-    becomes: str
-    """What curation makes of it."""
+    becomes: tuple[str, ...]
+    """States of its seconds once curation has acted, see `unisurg.corpus.intervals.State`."""
 
     @property
     def path(self) -> str:
@@ -119,42 +119,42 @@ TROUBLES = (
         "mirrored-copy",
         _case(0, "laparoscopy-a"),
         mirrored,
-        "duplicate of laparoscopy-a/case001",
+        ("duplicate",),
     ),
     Trouble(
         "laparoscopy-a",
         "test-video",
         _last_test_video,
         darker,
-        "leak: it shows the last test video of Cholec80",
+        ("leak",),
     ),
     Trouble(
         "colonoscopy",
         "patient-data",
         _case(9001, "colonoscopy"),
         written_on,
-        "kept, and the text painted black",
+        ("keep",),
     ),
     Trouble(
         "arthroscopy",
         "interrupted",
         _case(9002, "arthroscopy"),
         interrupted,
-        "kept but for its black, frozen and blurred seconds",
+        ("keep", "black", "keep", "frozen", "keep", "blur", "keep"),
     ),
     Trouble(
         "laparoscopy-a",
         "edited",
         _case(9003, "laparoscopy-a"),
         titled,
-        "kept but for its title card, in pieces between its cuts",
+        ("nonsurgical", "keep", "keep", "keep"),
     ),
     Trouble(
         UNKNOWN_SOURCE,
         "nobody-vouches",
         _case(9004, "laparoscopy-b"),
         unchanged,
-        "refused: no provider's word, and no detector",
+        ("refused",),
     ),
 )
 
