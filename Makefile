@@ -33,7 +33,7 @@ repro: setup ## the whole path: data -> corpus -> encoder -> results -> report
 	@echo "== the report: $(CURDIR)/reports/index.html"
 
 test: setup ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## lint, format and type checks
 	$(BIN)/ruff check .

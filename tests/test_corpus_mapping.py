@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import unittest.mock
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -203,11 +204,21 @@ def test_no_worker_outlives_an_interrupt(name: str, end: signal.Signals, tmp_pat
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("name", [installed("processes"), installed("dask")])
+def test_a_runner_leaves_the_environment_as_it_was(name: str) -> None:
+    before = dict(os.environ)
+    assert map_videos(square, ITEMS, RUNNERS[name]()) == [i * i for i in ITEMS]
+    assert dict(os.environ) == before
+
+
 @pytest.mark.parametrize("name", [installed("dask")])
 def test_dask_may_work_on_a_cluster_that_is_already_there(name: str) -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with (
+        unittest.mock.patch.dict(os.environ),  # which Dask would change for all tests after this
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
         runner = runner_of("dask", 1, cluster.scheduler_address)
         assert map_videos(square, ITEMS, runner) == [i * i for i in ITEMS]
         assert map_videos(square, [4], runner) == [16]

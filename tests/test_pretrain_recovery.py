@@ -43,7 +43,7 @@ def model(settings: Settings) -> Model:
 
 
 @pytest.fixture(scope="module")
-def whole(corpus, small, model, tmp_path_factory) -> bytes:
+def whole(corpus, small, model, tmp_path_factory) -> str:
     """The weights of a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("whole")
     run(corpus, folder, small, model)

@@ -215,6 +215,7 @@ class Dask:
             "distributed.scheduler.worker-saturation": 1.0,
         }
         with (
+            _environment_left_alone(),
             dask.config.set(ways),
             LocalCluster(
                 n_workers=self.workers,
@@ -226,6 +227,18 @@ class Dask:
             Client(cluster) as client,
         ):
             yield client
+
+
+@contextlib.contextmanager
+def _environment_left_alone() -> Iterator[None]:
+    """Dask puts its workers' variables into this process's own: one thread for all that follows."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @dataclass(frozen=True)
