@@ -10,10 +10,10 @@ export DVC_NO_ANALYTICS := 1
 export DO_NOT_TRACK := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check format ui flow theatre lock clean
+.PHONY: help setup repro test check format ui flow serve deployments theatre lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## virtual environment in .venv with the locked packages
 $(READY): requirements.lock pyproject.toml
@@ -46,6 +46,12 @@ format: setup ## put the code into the house's format
 
 flow: setup ## the same graph through Prefect
 	$(BIN)/python -m flows.pipeline
+
+serve: setup ## all flows with their schedules, in one process, and Prefect's pages
+	$(BIN)/python -m flows.serve
+
+deployments: setup ## write prefect.yaml anew, after a change of schedules
+	$(BIN)/python -m flows.deployments
 
 ui: setup ## the MLflow pages on this checkout's runs
 	$(BIN)/unisurg ui

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from flows import ephemeral
+
+GUARD = (sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")))
 GRACE_S = 5.0
 
 
@@ -21,14 +25,25 @@ class Children:
     """Runs commands for several threads, at most `most` at once.
 
     DVC starts its stages as children of its own and does not take them along when it is killed, so
-    what is stopped is the whole process group.
+    what is ended is the whole process group: on `stop`, after the command's own end, and when this
+    process is gone, however that ended (`flows.guard`).
+
+    A copy that has been sent to another process limits and stops nothing but its own; what it runs
+    ends with `lease` too, which is the flow's (`flows.lease`).
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, lease: Path | None = None) -> None:
+        self._most = most
+        self._lease = lease
+        self._guarded_by = "-"
         self._slots = threading.BoundedSemaphore(most)
         self._changing = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
+        ephemeral.tie_server()
+
+    def __reduce__(self) -> tuple[Callable[..., Children], tuple[int, Path | None]]:
+        return _copy, (self._most, self._lease)
 
     def run(
         self,
@@ -37,13 +52,16 @@ class Children:
         variables: Mapping[str, str],
         on_line: Callable[[str], None],
     ) -> int:
-        """Run a command to its end, handing on its output line by line; returns its exit code.
+        """Run a command to its end, handing on its output line by line.
+
+        Returns its exit code; 128 and the signal's number where a signal ended it.
 
         Raises:
             Stopped: `stop` was called before the command could start.
         """
-        with self._slots:
-            process = self._start(command, folder, variables)
+        with self._slots, self._start(command, folder, variables) as process:
+            # What a killed command has left running holds the output open.
+            threading.Thread(target=_end_the_rest, args=(process,), daemon=True).start()
             try:
                 assert process.stdout is not None
                 for line in process.stdout:
@@ -58,13 +76,7 @@ class Children:
         with self._changing:
             self._stopped = True
             running = list(self._running)
-        for process in running:
-            _signal_group(process, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_S
-        while time.monotonic() < deadline and any(p.poll() is None for p in running):
-            time.sleep(0.05)
-        for process in running:
-            _signal_group(process, signal.SIGKILL)
+        _end(running)
 
     def _start(
         self, command: Sequence[str], folder: Path, variables: Mapping[str, str]
@@ -73,10 +85,10 @@ class Children:
             if self._stopped:
                 raise Stopped(f"cancelled before: {' '.join(command)}")
             process = subprocess.Popen(
-                command,
+                [*GUARD, self._guarded_by, *command],
                 cwd=folder,
                 env={**os.environ, **variables},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed by the end of this process
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -87,9 +99,38 @@ class Children:
             return process
 
 
-def _signal_group(process: subprocess.Popen[str], number: int) -> None:
-    """The group outlives its leader, so a leader that has ended does not mean that all have."""
+def _copy(most: int, lease: Path | None) -> Children:
+    """Children as they arrive in another process."""
+    children = Children(most, lease)
+    children._guarded_by = str(lease or "-")
+    return children
+
+
+def _end_the_rest(process: subprocess.Popen[str]) -> None:
+    process.wait()
+    _end([process])
+
+
+def _end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """End the groups that these lead: a group outlives its leader."""
+    for process in processes:
+        _signal_group(process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while time.monotonic() < deadline and any(_group_lives(p) for p in processes):
+        time.sleep(0.05)
+    for process in processes:
+        _signal_group(process, signal.SIGKILL)
+
+
+def _group_lives(process: subprocess.Popen[str]) -> bool:
+    process.poll()  # a leader that nobody has waited for still counts
+    return _signal_group(process, 0)
+
+
+def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
+    """Whether there was anybody left to get it."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
-        return
+        return False
+    return True

@@ -6,6 +6,8 @@ import os
 
 from unisurg import lineage, telemetry
 
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+
 
 def prepare() -> None:
     """Keep Prefect inside the repository, without telemetry; what the user has set stays.
@@ -21,3 +23,5 @@ def prepare() -> None:
     os.environ.setdefault("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "true")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "90")
     os.environ.setdefault("PREFECT_CLI_PROMPT", "false")
+    # A server that is killed must not forget who holds a slot: nobody could give it back.
+    os.environ.setdefault("PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE", LEASES)

@@ -14,7 +14,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-KEPT = ("unisurg", "bin", "flows", "leak_indices", "dvc.yaml", ".dvcignore", "mlruns/.gitkeep")
+KEPT = (
+    *("unisurg", "bin", "flows", "leak_indices", "tuning"),
+    *("dvc.yaml", ".dvcignore", "mlruns/.gitkeep"),
+)
 CURATION = ("scan", "deidentify", "clean", "dedup", "leak", "corpus")
 # The whole graph runs before the first test.
 pytestmark = [pytest.mark.xdist_group("dag"), pytest.mark.timeout(1800)]
@@ -170,13 +173,13 @@ def test_curating_other_folders_by_hand_leaves_the_graph_up_to_date(workspace, t
     assert stages_run(dvc(workspace, "repro", "--dry")) == set()
 
 
-def test_a_changed_probe_setting_reruns_probes_and_report_only(workspace):
+def test_a_changed_probe_setting_reruns_probes_package_and_report_only(workspace):
     families = ("phase", "action", "segmentation", "triplet", "skill", "depth")
     change(workspace, "probe", "epochs", dict.fromkeys(families, 3))
     done = dvc(workspace, "repro")
     assert done.returncode == 0, done.stderr
     probes = {f"probe@{name}" for name in ("cholec80", "polypdiag", "kvasir")}
-    assert stages_run(done) == {*probes, "report"}
+    assert stages_run(done) == {*probes, "package", "report"}
 
 
 def test_a_changed_benchmark_reruns_its_own(workspace):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,10 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import graph, pipeline
+from flows import gpus, graph, pipeline, terminal
 from flows.children import Children, Stopped
+from flows.troubles import CommandFailed, DvcBusy, FlakyIO, trouble
 from unisurg import telemetry
 
+ROOT = Path(__file__).resolve().parent.parent
 STAGES = """
 stages:
   first: {cmd: cp data/a first.txt, deps: [data/a], outs: [first.txt]}
@@ -73,19 +76,17 @@ def said() -> Said:
 
 
 @pytest.fixture(scope="module")
-def flow_run(toy: Path, said: Said) -> tuple[dict[str, str], str]:
+def flow_run(toy: Path, said: Said, prefect_server: None) -> tuple[dict[str, str], str]:
     """The flow, run once while another DVC holds the lock at first: states, error text."""
     from dvc.repo import Repo
-    from prefect.testing.utilities import prefect_test_harness
 
     logging.getLogger("prefect.flow_runs").addHandler(said)
     with pytest.MonkeyPatch.context() as patch, Repo(str(toy)) as repo:
         patch.chdir(toy)
         repo.lock.lock()
-        with prefect_test_harness(server_startup_timeout=120):
-            threading.Thread(target=_after_first_dvc, args=(repo.lock.unlock,)).start()
-            state = pipeline.pipeline(return_state=True)
-            names = _task_states(state.state_details.flow_run_id)
+        threading.Thread(target=_after_first_dvc, args=(repo.lock.unlock,)).start()
+        state = pipeline.pipeline(return_state=True)
+        names = _task_states(state.state_details.flow_run_id)
     error = state.result(raise_on_failure=False)
     return names, str(error)
 
@@ -183,7 +184,7 @@ def test_a_failure_is_told_with_the_last_lines_that_were_printed(
 ) -> None:
     from prefect.logging import disable_run_logger
 
-    with disable_run_logger(), pytest.raises(pipeline.StageFailed, match="planned mishap"):
+    with disable_run_logger(), pytest.raises(CommandFailed, match="planned mishap"):
         pipeline.reproduce.fn("bad", toy, False, Children(1), "alone")
 
 
@@ -244,6 +245,92 @@ def test_the_summary_has_every_stage_the_main_metric_and_the_page(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("ERROR: Unable to acquire lock. Most likely another DVC process is running", DvcBusy),
+        ("unisurg: [Errno 5] Input/output error: 'data/a.mp4'", FlakyIO),
+        ("OSError: [Errno 116] Stale file handle: 'data'", FlakyIO),
+        ("ERROR: failed to push data to the cloud - [Errno 104] Connection reset by peer", FlakyIO),
+        ("unisurg: [Errno 28] No space left on device", CommandFailed),
+        ("unisurg: [Errno 2] No such file or directory: 'data'", CommandFailed),
+        ("unisurg: 1 of 40 rules is broken: frames: sharp_frac", CommandFailed),
+        ("  a1b2: failed: OSError: Input/output error", CommandFailed),
+    ],
+)
+def test_locks_and_flaky_storage_are_tried_again_and_nothing_else(
+    line: str, kind: type[CommandFailed]
+) -> None:
+    assert type(trouble("validate", 1, ["Running stage 'validate':", line])) is kind
+
+
+def test_what_is_tried_again_is_told_by_a_base_class() -> None:
+    from prefect.states import Failed
+
+    flaky, broken = (Failed(data=error("x")) for error in (FlakyIO, CommandFailed))
+    condition = pipeline.reproduce.retry_condition_fn
+    assert condition is not None
+    assert condition(pipeline.reproduce, None, flaky)  # type: ignore[arg-type]
+    assert not condition(pipeline.reproduce, None, broken)  # type: ignore[arg-type]
+
+
+def test_stages_that_want_a_gpu_say_so_in_dvc_yaml() -> None:
+    wanting = {node.partition("@")[0] for node in graph.read(ROOT).gpu}
+    assert wanting >= {"pretrain", "pretrain_long", "features", "probe", "finetune"}
+    assert not wanting & {"scan", "corpus", "validate", "report"}
+
+
+def test_without_a_target_the_graph_of_another_folder_is_left_alone(
+    toy: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "toy"
+    shutil.copytree(toy, root)
+    (root / "aside").mkdir()
+    (root / "aside" / "dvc.yaml").write_text("stages: {long: {cmd: sleep 9, deps: [../data/a]}}")
+    needs = graph.read(root).needs
+    assert "aside/dvc.yaml:long" in needs
+    assert list(graph.usual(needs)) == list(graph.read(toy).needs)
+
+
+def test_a_gpu_is_one_stages_at_a_time_and_named_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(gpus, "LOOK_AGAIN_S", 0.01)
+    held, most = list[str](), list[list[str]]()
+
+    def work() -> None:
+        with gpus.one_of(("0", "3")) as seen:
+            held.append(seen[gpus.VISIBLE])
+            most.append(sorted(held))
+            time.sleep(0.03)
+            held.remove(seen[gpus.VISIBLE])
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ["0", "3"] in most
+    assert all(names in (["0"], ["3"], ["0", "3"]) for names in most)
+
+
+def test_the_gpus_are_those_that_the_user_shows_or_all_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path)
+    monkeypatch.delenv(gpus.VISIBLE, raising=False)
+    assert gpus.gpus() == ("0", "2", "10")
+    monkeypatch.setenv(gpus.VISIBLE, "2")
+    assert gpus.gpus() == ("2",)
+    monkeypatch.setenv(gpus.VISIBLE, "")
+    assert gpus.gpus() == ()
+    with gpus.one_of(()) as seen:
+        assert seen == {}
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [(None, 0), (pipeline.PipelineFailed("x"), 1), (graph.UnknownStage("x"), 1),
      (KeyboardInterrupt(), 130)],
@@ -256,7 +343,7 @@ def test_the_exit_code_tells_how_it_ended(
             raise error
 
     monkeypatch.setattr(pipeline, "pipeline", ended)
-    monkeypatch.setattr(pipeline.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(terminal.signal, "signal", lambda *_: None)
     assert pipeline.main([]) == code
 
 

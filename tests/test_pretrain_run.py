@@ -97,6 +97,14 @@ def test_a_run_leaves_an_encoder_a_history_and_pictures(finished, small) -> None
         assert pictures["mask"].dtype == bool
 
 
+def test_no_clips_for_the_online_probe_switch_it_off(corpus, small, model, tmp_path: Path) -> None:
+    rows: list[dict[str, float]] = []
+    off = small.model_copy(update={"knn_clips": 0})
+    run(corpus, tmp_path, off, model, on_metrics=lambda _, values: rows.append(values))
+    assert len(rows) == small.steps
+    assert not any("knn_source" in row for row in rows)
+
+
 def test_every_step_is_told_as_it_happens(finished, small) -> None:
     _, _, told = finished
     assert [step for step, _ in told] == list(range(small.steps))

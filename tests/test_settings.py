@@ -110,6 +110,10 @@ def test_an_objective_is_named_and_a_name_without_a_row_lists_the_rows():
         ),
         (["objectives.paper.top_k=0"], "objectives.paper: top_k and base_weight are both 0"),
         (["finetune.benchmarks=[polyps]"], "finetune.benchmarks: no block 'polyps' in benchmarks"),
+        (["package.benchmark=polyps"], "package.benchmark: no block 'polyps' in benchmarks"),
+        (["promotion.benchmarks=[polyps]"], "promotion.benchmarks: no block 'polyps' in benchmark"),
+        (["promotion.benchmarks=[]"], "promotion.benchmarks: "),
+        (["promotion.margin=-0.1"], "promotion.margin: "),
         (
             ["probe.label_efficiency.benchmarks=[x]"],
             "probe.label_efficiency.benchmarks: no block 'x' in benchmarks",
@@ -118,6 +122,8 @@ def test_an_objective_is_named_and_a_name_without_a_row_lists_the_rows():
             ["baselines={random: {model: 'timm:x', weights: untrained, benchmarks: []}}"],
             "baselines.random: the name is taken",
         ),
+        (["orchestration.ingest.drop=in"], "orchestration.ingest: drop needs quarantine"),
+        (["orchestration.schedules.retrain=weekly"], "orchestration.schedules.retrain"),
     ],
 )  # fmt: skip
 def test_settings_that_contradict_each_other_say_which_and_no_more(overrides, said):

@@ -114,3 +114,41 @@ def test_outside_git_and_dvc_nothing_is_known_and_nothing_fails(tmp_path: Path) 
 def test_before_the_first_commit_there_is_none(tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet")
     assert lineage.commit(tmp_path) is None
+
+
+def test_a_folder_has_nothing_of_stages_that_dvc_yaml_has_no_more(repository: Path) -> None:
+    lock = repository / "dvc.lock"
+    outs = "[{path: artifacts/probe/old, md5: o0}, {path: artifacts/corpus, md5: o1}]"
+    lock.write_text(f"{lock.read_text()}  renamed: {{outs: {outs}}}\n")
+    found = lineage.inputs(repository, "report")
+    assert "artifacts/probe/old" not in found
+    assert found["artifacts/corpus"] == "c0.dir"
+
+
+def test_a_lock_tells_who_makes_what_from_which_values(repository: Path) -> None:
+    lock = lineage.read_lock(repository)
+    assert lock.kept["artifacts/corpus"] == lineage.Kept("c0.dir", "curate")
+    assert lock.kept["data"] == lineage.Kept("d0.dir", None)
+    assert lock.made_by("probe@kvasir") == {"artifacts/probe/kvasir": "p1.dir"}
+    assert lock.deps["probe@cholec80"] == {"artifacts/features/cholec80": "an-old-run"}
+
+
+def test_a_commit_is_known_or_is_not(repository: Path) -> None:
+    assert lineage.has_commit(repository, git(repository, "rev-parse", "HEAD").strip())
+    assert not lineage.has_commit(repository, "f" * 40)
+
+
+def test_md5s_are_those_of_dvc(tmp_path: Path) -> None:
+    from dvc.repo import Repo
+
+    folder = tmp_path / "folder"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b/x.txt").write_text("one\r\ntwo")
+    (folder / "a.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "file.json").write_text("{}")
+    with Repo.init(str(tmp_path), no_scm=True) as repo:
+        added = repo.add([str(folder), str(tmp_path / "file.json")])
+        known = {stage.outs[0].def_path: stage.outs[0].hash_info.value for stage in added}
+    assert known.keys() == {"folder", "file.json"}
+    for name, md5 in known.items():
+        assert lineage.md5_of(tmp_path / name) == md5

@@ -67,6 +67,12 @@ def corpus(options: argparse.Namespace, settings: Settings) -> None:
     corpus.run(settings, options.home)
 
 
+def intake(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import intake
+
+    intake.run(settings, options.folder, options.output)
+
+
 def recordings(options: argparse.Namespace, settings: None) -> None:
     from unisurg.stages import recordings
 
@@ -123,6 +129,12 @@ def pretrain_long(options: argparse.Namespace, settings: Settings) -> None:
     pretrain.run("pretrain_long", settings, options.input, options.output, options.start_from)
 
 
+def tune(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import tune
+
+    tune.run(settings, options.input, options.output, options.trials)
+
+
 def features(options: argparse.Namespace, settings: Settings) -> None:
     from unisurg.stages import features
 
@@ -152,6 +164,42 @@ def finetune(options: argparse.Namespace, settings: Settings) -> None:
     settings.require_block(options.benchmark)
     with attempt(f"finetune@{options.benchmark}"):
         finetune.run(options.benchmark, settings, options.encoder)
+
+
+def package(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import package
+
+    package.run(settings, options.output)
+
+
+def predict(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import predict
+
+    predict.run(settings, options.video, options.model, options.output)
+
+
+def promote(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import promote
+
+    promote.promote(settings, options.output)
+
+
+def rollback(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import promote
+
+    promote.rollback(settings)
+
+
+def models(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import promote
+
+    promote.models(settings)
+
+
+def lineage(options: argparse.Namespace, settings: Settings) -> None:
+    from unisurg.stages import lineage
+
+    lineage.run(settings, options.target)
 
 
 def compare(options: argparse.Namespace, settings: Settings) -> None:
@@ -255,6 +303,7 @@ def parser() -> argparse.ArgumentParser:
     _facts_verbs(verbs)
     _stage_verbs(verb)
     _comparing_verbs(verb)
+    _model_verbs(verb)
     verb("report", report, "everything on one page: reports/index.html")
     sub = verb("synthesize", synthesize, "render the embedded theatre in the official layouts")
     sub.add_argument("--output", type=Path, required=True)
@@ -283,6 +332,10 @@ def _stage_verbs(verb: AddVerb) -> None:
     _pretraining_options(sub, "pretrain", start_from=None)
     sub = verb("pretrain_long", pretrain_long, "stage 2: longer clips, from stage 1's weights")
     _pretraining_options(sub, "pretrain_long", Path("artifacts/pretrain/encoder"))
+    sub = verb("tune", tune, "short trials of masks and motion settings, judged on validation")
+    sub.add_argument("--input", type=Path, default=Path("artifacts/shards"), help="as of pretrain")
+    sub.add_argument("--output", type=Path, default=Path("artifacts/tune"), help="[artifacts/tune]")
+    sub.add_argument("--trials", type=_count, help="in all, those of before included [tune.trials]")
     sub = verb("features", features, "frozen features of one benchmark, computed once")
     sub.add_argument("benchmark")
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
@@ -295,6 +348,36 @@ def _stage_verbs(verb: AddVerb) -> None:
     sub = verb("finetune", finetune, "train the whole encoder on one benchmark, and test it")
     sub.add_argument("benchmark")
     sub.add_argument("--encoder", type=Path, default=Path("artifacts/pretrain_long/encoder"))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1 on")
+    return int(text)
+
+
+def _model_verbs(verb: AddVerb) -> None:
+    """The packaged model, the registry, and where numbers come from."""
+    sub = verb("package", package, "the encoder with the head that one probe chose, in one folder")
+    sub.add_argument("--output", type=Path, default=Path("artifacts/package"))
+    sub = verb("predict", predict, "a new video -> its phases, second by second")
+    sub.add_argument("video", type=Path)
+    help = (
+        "a package's folder, or a registered model as models:/unisurg@champion [artifacts/package]"
+    )
+    sub.add_argument("--model", default="artifacts/package", help=help)
+    sub.add_argument("--output", type=Path, help="a CSV file [standard output]")
+    sub = verb(
+        "promote", promote, "hold this checkout's model against the champion; promote or not"
+    )
+    sub.add_argument("--output", type=Path, help="the decision as JSON; beside it as a page, .md")
+    verb("rollback", rollback, "make the version champion again that was it before")
+    verb("models", models, "the registered versions, their aliases and numbers")
+    sub = verb(
+        "lineage", lineage, "number -> run -> commit -> parameters -> data; 1 if a link lacks"
+    )
+    help = "a metric file, reports/results.json, a run's id, or a version: 3, champion, models:/..."
+    sub.add_argument("target", help=help)
 
 
 def _curating_verbs(verb: AddVerb) -> None:
@@ -317,6 +400,9 @@ def _curating_verbs(verb: AddVerb) -> None:
         )
         if reads_raw:
             sub.add_argument("--input", type=Path, help="folder of raw recordings [curate.input]")
+    sub = verb("intake", intake, "which recordings of a folder can be read: a look, not yet a scan")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--output", type=Path, required=True, help="a JSON of what was found")
 
 
 def _facts_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -6,6 +6,8 @@ Outside a git checkout or without a dvc.yaml the answers are None and {}, never 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -15,6 +17,8 @@ from typing import Any
 
 import yaml
 
+# The same safe loader written in C, where PyYAML has it: dvc.lock has thousands of lines.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 EXPRESSION = re.compile(r"\$\{([^}]*)\}")
 
 
@@ -25,6 +29,31 @@ class Lineage:
     commit: str | None
     dirty: bool | None
     inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A path that DVC keeps: its md5, and the stage that makes it, None of data added by hand."""
+
+    md5: str
+    stage: str | None
+
+
+@dataclass(frozen=True)
+class Lock:
+    """dvc.lock and the *.dvc pointers: what is kept by path, and what each stage was run with.
+
+    `params` maps the stages to their parameters as dvc.lock has them: `{"probe": {...}}`; `deps`
+    to the md5 of every dependency by path.
+    """
+
+    kept: dict[str, Kept]
+    params: dict[str, dict[str, Any]]
+    deps: dict[str, dict[str, str]]
+
+    def made_by(self, stage: str) -> dict[str, str]:
+        """md5 of each output of a stage by path."""
+        return {path: kept.md5 for path, kept in self.kept.items() if kept.stage == stage}
 
 
 def repository_root(start: Path | None = None) -> Path:
@@ -50,7 +79,15 @@ def dirty(root: Path) -> bool | None:
     dvc.lock and what stages write (`outs`, `metrics`, `plots` of dvc.yaml) do not count: a run
     changes them by itself. Untracked files do not count either, as in `git describe --dirty`.
     """
-    own = ["dvc.lock", "metrics", "artifacts", "reports", "mlruns", *_written_by_stages(root)]
+    own = [
+        "dvc.lock",
+        "*/dvc.lock",
+        "metrics",
+        "artifacts",
+        "reports",
+        "mlruns",
+        *_written_by_stages(root),
+    ]
     unless = [f":(exclude){path}" for path in own]
     answer = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *unless)
     return None if answer is None else bool(answer.strip())
@@ -64,13 +101,60 @@ def inputs(root: Path, stage: str) -> dict[str, str]:
     pointers. A dependency inside a kept folder has that folder's hash; one that holds several kept
     files has them all. Source code has no entry: commit and dirty flag name it.
     """
-    kept = _kept_hashes(root, stage)
-    return {
-        path: md5
-        for dependency in _dependencies(root, stage)
-        for path, md5 in sorted(kept.items())
-        if _within(dependency, path) or _within(path, dependency)
+    defined = _stages(root, "dvc.yaml")
+    others = {path: k for path, k in read_lock(root).kept.items() if k.stage != stage}
+    there = {
+        path
+        for path, kept in others.items()
+        if kept.stage is None or kept.stage.partition("@")[0] in defined
     }
+    return {
+        path: kept.md5
+        for dependency in _dependencies(root, stage)
+        for path, kept in sorted(others.items())
+        # A folder has what stages make in it now, not what those of before have left in dvc.lock.
+        if _within(dependency, path) or (path in there and _within(path, dependency))
+    }
+
+
+def read_lock(root: Path) -> Lock:
+    """What DVC says of the repository at `root`; nothing where there is no dvc.lock.
+
+    DVC leaves the entries of stages that dvc.yaml has no more; what one that it has makes counts.
+    """
+    defined = _stages(root, "dvc.yaml")
+    locked = _stages(root, "dvc.lock").items()
+    stages = dict(sorted(locked, key=lambda row: row[0].partition("@")[0] in defined))
+    made = [(row, name) for name, body in stages.items() for row in body.get("outs", ())]
+    added = [
+        (row, None)
+        for pointer in sorted(root.glob("[!.]*.dvc"))
+        for row in _read(pointer).get("outs", ())
+    ]
+    return Lock(
+        {row["path"]: Kept(row["md5"], name) for row, name in [*made, *added] if "md5" in row},
+        {name: body.get("params", {}).get("params.yaml", {}) for name, body in stages.items()},
+        {
+            name: {row["path"]: row["md5"] for row in body.get("deps", ()) if "md5" in row}
+            for name, body in stages.items()
+        },
+    )
+
+
+def has_commit(root: Path, sha: str) -> bool:
+    """Whether git has that commit here."""
+    return _git(root, "cat-file", "-e", f"{sha}^{{commit}}") is not None
+
+
+def md5_of(path: Path) -> str:
+    """The md5 that DVC gives a file; of a folder that of the list of its files, and `.dir`."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "md5").hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    rows = [{"md5": md5_of(f), "relpath": f.relative_to(path).as_posix()} for f in files]
+    rows.sort(key=lambda row: row["relpath"])
+    return hashlib.md5(json.dumps(rows).encode()).hexdigest() + ".dir"
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -87,22 +171,21 @@ def _within(path: str, folder: str) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER) or {}
 
 
-def _kept_hashes(root: Path, stage: str) -> dict[str, str]:
-    lock = _read(root / "dvc.lock").get("stages", {})
-    rows = [row for name, s in lock.items() if name != stage for row in s.get("outs", ())]
-    rows += [
-        row for pointer in sorted(root.glob("[!.]*.dvc")) for row in _read(pointer).get("outs", ())
-    ]
-    return {row["path"]: row["md5"] for row in rows if "md5" in row}
+def _stages(root: Path, name: str) -> dict[str, Any]:
+    """The stages of the root's dvc.yaml, or dvc.lock, and of those one folder below."""
+    files = [root / name, *sorted(root.glob(f"[!.]*/{name}"))]
+    return {stage: body for file in files for stage, body in _read(file).get("stages", {}).items()}
 
 
 def _dependencies(root: Path, stage: str) -> list[str]:
     """The `deps` of one stage in dvc.yaml with its `${...}` filled in, as DVC does."""
     name, _, key = stage.partition("@")
-    definition = _read(root / "dvc.yaml").get("stages", {}).get(name, {})
+    definition = _stages(root, "dvc.yaml").get(name, {})
     scope = _read(root / "params.yaml")
     if "foreach" in definition:
         scope |= _loop_variables(definition["foreach"], key, scope)
@@ -132,7 +215,7 @@ def _path(row: Any) -> str:
 
 
 def _written_by_stages(root: Path) -> Iterator[str]:
-    for definition in _read(root / "dvc.yaml").get("stages", {}).values():
+    for definition in _stages(root, "dvc.yaml").values():
         body = definition.get("do", definition)
         for kind in ("outs", "metrics", "plots"):
             for row in body.get(kind, ()):

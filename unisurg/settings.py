@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from unisurg.addresses import without_secret
 
 Positive = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+OpenShare = Annotated[float, Field(gt=0, le=1)]
 Side = Annotated[int, Field(gt=0, multiple_of=16)]
+Address = Annotated[str, AfterValidator(without_secret)]
+
+
+# What a file that `pretrain.tuned` names may change, and the one that changes nothing.
+TUNABLE = ("pretrain", "objectives")
+UNTUNED = Path("tuning/untuned.yaml")
 
 
 class SettingsError(ValueError):
@@ -58,8 +67,9 @@ class Theatre(Section):
 
 class Tracking(Section):
     enabled: bool
-    uri: str
-    artifacts: Path
+    uri: Address
+    artifacts: Address
+    s3_endpoint: Address | None
     experiment: str
 
 
@@ -290,6 +300,7 @@ class Pretrain(Section):
     knn_clips: NonNegative
     masks: Masks
     objective: Objective
+    tuned: Path
 
     @model_validator(mode="after")
     def _fits_together(self) -> Pretrain:
@@ -313,6 +324,47 @@ class PretrainLong(Section):
     steps: Positive
     lr: PositiveFloat
     warmup_steps: NonNegative
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError("the smaller number comes first")
+    return ends
+
+
+Ascending = AfterValidator(_ascending)
+Shares = Annotated[tuple[Share, Share], Ascending]
+# A block that lasts or covers nothing hides nothing.
+OpenShares = Annotated[tuple[OpenShare, OpenShare], Ascending]
+
+
+class Space(Section):
+    """Ranges of `unisurg.tuning.space`, both ends included."""
+
+    ratio_low: Shares
+    ratio_width: Shares
+    count: Annotated[tuple[Positive, Positive], Ascending]
+    scale: OpenShares
+    temporal: OpenShares
+    top_k: Annotated[tuple[NonNegative, NonNegative], Ascending]
+    gamma: Annotated[tuple[NonNegativeFloat, NonNegativeFloat], Ascending]
+    base_weight: Annotated[tuple[PositiveFloat, PositiveFloat], Ascending]
+
+
+class Tune(Section):
+    trials: Positive
+    workers: Positive
+    storage: Address | None
+    multi: bool
+    startup: Annotated[int, Field(ge=2)]
+    steps: Positive
+    warmup_steps: NonNegative
+    health_every: Positive
+    probe_every: Positive
+    benchmark: str
+    fit_every_s: Positive
+    again: tuple[NonNegative, ...]
+    space: Space
 
 
 Protocol = Literal["dense", "fast"]
@@ -443,6 +495,57 @@ class Report(Section):
     pictures: Positive
 
 
+class Package(Section):
+    benchmark: str
+
+
+class Promotion(Section):
+    model: Annotated[str, Field(min_length=1, pattern=r"^[^/:@]+$")]
+    benchmarks: Annotated[tuple[str, ...], Field(min_length=1)]
+    margin: NonNegativeFloat
+
+
+class Ingest(Section):
+    drop: Path | None
+    quarantine: Path | None
+    settle_s: NonNegativeFloat
+    patience_s: NonNegativeFloat
+    commit: bool
+
+    @model_validator(mode="after")
+    def _has_a_quarantine(self) -> Ingest:
+        if self.drop is not None and self.quarantine is None:
+            raise ValueError("drop needs quarantine, a folder for what cannot be taken up")
+        return self
+
+
+Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$")]
+
+
+class Schedules(Section):
+    """When flows start by themselves: five fields of cron, in `timezone`."""
+
+    timezone: str
+    ingest: Cron | None
+    pipeline: Cron | None
+    retrain: Cron | None
+    evaluate: Cron | None
+    tune: Cron | None
+
+
+class Orchestration(Section):
+    task_runner: Literal["threads", "dask", "ray"]
+    address: Address | None
+    ingest: Ingest
+    schedules: Schedules
+
+    @model_validator(mode="after")
+    def _clusters_have_an_address(self) -> Orchestration:
+        if (self.task_runner == "threads") != (self.address is None):
+            raise ValueError("address is a cluster's, with dask or ray, and null with threads")
+        return self
+
+
 class Settings(Section):
     seed: NonNegative
     theatre: Theatre
@@ -460,18 +563,25 @@ class Settings(Section):
     objectives: dict[str, Objective]
     pretrain: Pretrain
     pretrain_long: PretrainLong
+    tune: Tune
     features: Features
     baselines: dict[str, Baseline]
     probe: Probe
     finetune: Finetune
     benchmarks: dict[str, Benchmark]
     report: Report
+    package: Package
+    promotion: Promotion
+    orchestration: Orchestration
 
     @model_validator(mode="after")
     def _names_are_of_blocks(self) -> Settings:
         lists = {
             "finetune.benchmarks": self.finetune.benchmarks,
             "probe.label_efficiency.benchmarks": self.probe.label_efficiency.benchmarks,
+            "package.benchmark": (self.package.benchmark,),
+            "tune.benchmark": (self.tune.benchmark,),
+            "promotion.benchmarks": self.promotion.benchmarks,
             **{f"baselines.{name}.benchmarks": b.benchmarks for name, b in self.baselines.items()},
         }
         for key, names in lists.items():
@@ -519,12 +629,61 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
         raise SettingsError(f"{path}: not valid YAML: {error}") from None
     for override in overrides:
         _override(raw, override)
-    _name_objectives(path, raw)
+    return _checked(path, raw)
+
+
+def laid_over(settings: Settings, values: Mapping[str, Any], source: str = "values") -> Settings:
+    """Settings with some changed, by their names in params.yaml, as in `objectives.dense.top_k`.
+
+    Args:
+        source: where the values come from, for the message.
+
+    Raises:
+        SettingsError: a key that params.yaml does not have, or a value out of range.
+    """
+    raw = settings.model_dump(mode="json", exclude_unset=True)
+    raw["pretrain"]["objective"] = settings.pretrain.objective.name
+    for key, value in values.items():
+        if not _put(raw, key, value):
+            raise SettingsError(f"{source}: {key}: no such key in params.yaml")
+    return _checked(source, raw)
+
+
+def tuned(settings: Settings) -> Settings:
+    """Settings with the values of the file that `pretrain.tuned` names laid over them.
+
+    Raises:
+        SettingsError: there is no such file, it has no mapping `values`, or one that cannot be
+            used.
+    """
+    path = settings.pretrain.tuned
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))["values"]
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path}: no such file, and pretrain.tuned of params.yaml names it; run `dvc repro"
+            f" tuning/dvc.yaml`, or set it to {UNTUNED}"
+        ) from None
+    except (yaml.YAMLError, KeyError, TypeError):
+        values = None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: expected a mapping `values`, as `unisurg tune` writes it")
+    foreign = [key for key in values if key.split(".")[0] not in TUNABLE]
+    if foreign:
+        raise SettingsError(
+            f"{path}: {foreign[0]}: only {' and '.join(TUNABLE)} can be tuned; change others in"
+            " params.yaml"
+        )
+    return laid_over(settings, values, str(path))
+
+
+def _checked(source: Path | str, raw: Any) -> Settings:
+    _name_objectives(source, raw)
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
         raise SettingsError(
-            "\n".join(f"{path}: {_fault(detail)}" for detail in error.errors())
+            "\n".join(f"{source}: {_fault(detail)}" for detail in error.errors())
         ) from None
 
 
@@ -537,19 +696,26 @@ def _fault(detail: Any) -> str:
 
 def _override(raw: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
-    *parents, last = key.split(".")
-    section: Any = raw
-    for parent in parents:
-        section = section.get(parent) if isinstance(section, dict) else None
-    if not equals or not isinstance(section, dict) or last not in section:
+    if not equals or not _put(raw, key, yaml.safe_load(value)):
         raise SettingsError(
             f"--set {override}: expected SECTION.KEY=VALUE with a key of params.yaml,"
             " as in pretrain.steps=20"
         )
-    section[last] = yaml.safe_load(value)
 
 
-def _name_objectives(path: Path, raw: Any) -> None:
+def _put(raw: dict[str, Any], key: str, value: Any) -> bool:
+    """Set `section.key` of nested mappings; False where there is none."""
+    *parents, last = key.split(".")
+    section: Any = raw
+    for parent in parents:
+        section = section.get(parent) if isinstance(section, dict) else None
+    if not isinstance(section, dict) or last not in section:
+        return False
+    section[last] = value
+    return True
+
+
+def _name_objectives(path: Path | str, raw: Any) -> None:
     """Give each row of `objectives` its name, and `pretrain.objective` the row that it names."""
     rows = raw.get("objectives") if isinstance(raw, dict) else None
     if not isinstance(rows, dict) or not isinstance(raw.get("pretrain"), dict):

@@ -24,8 +24,8 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,12 +33,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from unisurg import lineage, telemetry
+from unisurg.addresses import CONNECT_TIMEOUT_S, SQLITE, is_remote, lock_on, need_driver
 from unisurg.lineage import Lineage
 from unisurg.processes import has_died, identity_of
 from unisurg.settings import Settings, Tracking
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Metric
@@ -59,7 +59,6 @@ BUFFERED_SECONDS = 15.0
 BATCH_METRICS = 1000  # MLflow's limits for one call and one value
 BATCH_PARAMS = 100
 VALUE_CHARACTERS = 5000
-LOCK_TIMEOUT_S = 180.0
 
 
 class TrackingError(RuntimeError):
@@ -228,6 +227,12 @@ def track_stage(name: str, settings: Settings, root: Path | None = None) -> Iter
     if run is None:
         yield Run(name, origin)
         return
+    with _closing(run):
+        yield run
+
+
+@contextmanager
+def _closing(run: LoggedRun) -> Iterator[LoggedRun]:
     try:
         yield run
     except BaseException as error:
@@ -235,6 +240,45 @@ def track_stage(name: str, settings: Settings, root: Path | None = None) -> Iter
         run.close("KILLED" if stopped else "FAILED", error)
         raise
     run.close("FINISHED", None)
+
+
+@contextmanager
+def track_part(
+    name: str, parent: str | None, values: Mapping[str, object], settings: Settings
+) -> Iterator[Run]:
+    """A run nested under that of a stage, such as a trial of a search, with parameters of its own.
+
+    Parts of one stage may be tracked by several processes at once. Runs of this machine whose
+    process has died are marked KILLED by the way.
+
+    Args:
+        parent: id of the stage's run; None where that is recorded nowhere, nor is this then.
+    """
+    root = lineage.repository_root()
+    origin = Lineage(lineage.commit(root), lineage.dirty(root), {})
+    run = None if parent is None else _start_part(name, parent, values, settings, root, origin)
+    with _closing(run) if run is not None else nullcontext(Run(name, origin)) as tracked:
+        yield tracked
+
+
+@survive("start a nested run")
+def _start_part(
+    name: str,
+    parent: str,
+    values: Mapping[str, object],
+    settings: Settings,
+    root: Path,
+    origin: Lineage,
+) -> LoggedRun | None:
+    store = open_store(settings.tracking, root)
+    with store.lock:
+        store.end_dead()
+    tags = _git_tags(origin) | {PARENT: parent, STAGE: name}
+    tags[PROCESS] = identity_of(psutil.Process())
+    record = store.client.create_run(store.experiment_id, tags=tags, run_name=name)
+    run = LoggedRun(store, name, origin, record.info.run_id, None)
+    run.params(values)
+    return run
 
 
 @survive("start a run")
@@ -277,12 +321,12 @@ def _runs_dvc(command: list[str]) -> bool:
 class Store:
     """An open tracking store and the experiment in it.
 
-    What several stages may do at once to the same record happens under `lock`, a file.
+    What several stages may do at once to the same record happens under `lock`.
     """
 
     client: MlflowClient
     experiment_id: str
-    lock: BaseFileLock
+    lock: AbstractContextManager[Any]
 
     def pipeline_run(self, key: str, tags: Mapping[str, str]) -> str:
         """The id of the pipeline's run, RUNNING from now on; the first stage creates it."""
@@ -313,6 +357,18 @@ class Store:
                 done = set(last.values()) == {"FINISHED"}
                 self.client.set_terminated(pipeline_run_id, "FINISHED" if done else "FAILED")
 
+    def runs(self, ids: Iterable[str]) -> dict[str, MlflowRecord]:
+        """Those of the runs that the experiment has, by id; deleted ones are not there."""
+        wanted = ", ".join(f"'{_quotable(run_id)}'" for run_id in sorted(set(ids)))
+        found = self._search(f"attributes.run_id IN ({wanted})") if wanted else []
+        return {run.info.run_id: run for run in found}
+
+    def end_dead(self) -> None:
+        """Mark runs as KILLED whose process has died on this machine."""
+        for run in self._search("attributes.status = 'RUNNING'"):
+            if PROCESS in run.data.tags and has_died(run.data.tags[PROCESS]):
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
     def _search(self, condition: str) -> list[MlflowRecord]:
         """Newest first."""
         return list(
@@ -326,27 +382,31 @@ def open_store(tracking: Tracking, root: Path) -> Store:
     """Connect; on first use create the database and the experiment, one process at a time.
 
     Raises:
-        TrackingError: the experiment keeps its artifacts in another folder than settings say.
+        TrackingError: the experiment keeps its artifacts elsewhere than settings say.
+        AddressError: what speaks to the database or to the store of artifacts is not installed.
     """
     telemetry.switch_off()
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-    from filelock import FileLock
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(CONNECT_TIMEOUT_S))
+    if tracking.s3_endpoint is not None:
+        os.environ["MLFLOW_S3_ENDPOINT_URL"] = tracking.s3_endpoint
+    uri = absolute_uri(tracking.uri, root)
+    place = artifact_place(tracking, root)
+    for address in (uri, place or ""):
+        need_driver(address)
     from mlflow import MlflowClient
 
-    uri = absolute_uri(tracking.uri, root)
-    lock = FileLock(_lock_path(uri, root), timeout=LOCK_TIMEOUT_S)
+    lock = lock_on(uri, root)
     with lock, _quiet():
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(tracking.experiment)
-        local = uri.startswith("sqlite:")
-        place = (root / tracking.artifacts).resolve().as_uri() if local else None
         if experiment is None:
             experiment_id = client.create_experiment(tracking.experiment, artifact_location=place)
         elif place not in (None, experiment.artifact_location):
             raise TrackingError(
                 f"experiment {tracking.experiment!r} in {uri} keeps its artifacts in"
                 f" {experiment.artifact_location}, and params.yaml says {place}: choose another"
-                " tracking.experiment, or move the old database away"
+                " tracking.experiment, the same tracking.artifacts, or move the old database away"
             )
         else:
             experiment_id = experiment.experiment_id
@@ -355,12 +415,23 @@ def open_store(tracking: Tracking, root: Path) -> Store:
 
 def absolute_uri(uri: str, root: Path) -> str:
     """A relative SQLite URI made absolute against `root`, its folder created; others as given."""
-    prefix = "sqlite:///"
-    if not uri.startswith(prefix):
+    if not uri.startswith(SQLITE):
         return uri
-    database = (root / uri.removeprefix(prefix)).resolve()
+    database = (root / uri.removeprefix(SQLITE)).resolve()
     database.parent.mkdir(parents=True, exist_ok=True)
-    return f"{prefix}{database}"
+    return f"{SQLITE}{database}"
+
+
+def artifact_place(tracking: Tracking, root: Path) -> str | None:
+    """Where the experiment keeps its artifacts: an address as given, a folder made absolute.
+
+    None for a folder beside a tracking server, whose own it is to say.
+    """
+    if is_remote(tracking.artifacts):
+        return tracking.artifacts.rstrip("/")
+    if tracking.uri.startswith("http"):
+        return None
+    return (root / tracking.artifacts).resolve().as_uri()
 
 
 def serve_ui(settings: Settings, port: int) -> None:
@@ -382,14 +453,6 @@ def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def _lock_path(uri: str, root: Path) -> Path:
-    if uri.startswith("sqlite:///"):
-        return Path(uri.removeprefix("sqlite:///") + ".lock")
-    scratch = root / ".scratch"
-    scratch.mkdir(exist_ok=True)
-    return scratch / "tracking.lock"
 
 
 @contextmanager

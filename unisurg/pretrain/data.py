@@ -150,8 +150,11 @@ class Batches:
         return Sample(self._store.videos[draw.row].video_id, draw, place)
 
     def _here(self, samples: list[Sample]) -> Tensor:
-        clips = [make_clip(self._store, self._crop, sample) for sample in samples]
-        return torch.from_numpy(np.stack(clips))
+        side = self._settings.size_px
+        clips = np.empty((len(samples), self._settings.frames, side, side, 3), np.uint8)
+        for place, sample in zip(clips, samples, strict=True):
+            place[...] = make_clip(self._store, self._crop, sample)
+        return torch.from_numpy(clips)
 
     def _submit(self, step: int) -> list[Future[Any]]:
         """Tasks of a video go to the same worker where they can, which has its frames decoded."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from unisurg.pretrain.trainer import train
 from unisurg.pretrain.world import World, join
 from unisurg.report.figures import of_pretraining
-from unisurg.settings import Settings
+from unisurg.settings import Settings, tuned
 from unisurg.stages import identity_path
 from unisurg.tracking import Run, track_stage
 
@@ -19,7 +19,11 @@ Stage = Literal["pretrain", "pretrain_long"]
 def run(
     stage: Stage, settings: Settings, store: Path, output: Path, start_from: Path | None
 ) -> None:
-    """Train in this process, or together with the others that `torchrun` has started."""
+    """Train in this process, or together with the others that `torchrun` has started.
+
+    What `pretrain.tuned` names is laid over the settings, and recorded with the run.
+    """
+    settings = tuned(settings)
     with join() as world, track_stage(stage, _told_once(settings, world)) as tracked:
         summary = train(
             store=store,

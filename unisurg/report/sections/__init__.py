@@ -14,6 +14,7 @@ from unisurg.report.sections import (
     pretraining,
     results,
     rules,
+    search,
     sheets,
     weights,
 )
@@ -28,6 +29,7 @@ def all_sections(inputs: Inputs) -> list[Section]:
         *(predictions.section(inputs, benchmark) for benchmark in inputs.settings.benchmarks),
         pretraining.teaching(inputs),
         pretraining.training(inputs),
+        *search.sections(inputs),
         curation.section(inputs.curated),
         *(evidence(inputs.curated) if inputs.curated else []),
         rules.section(inputs.validation),

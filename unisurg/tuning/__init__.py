@@ -1,0 +1,1 @@
+"""Which masking and which motion settings teach most: short trials, judged on validation cases."""
