@@ -47,6 +47,12 @@ def without_secret(address: str) -> str:
     return address
 
 
+def with_driver(address: str) -> str:
+    """The same address with its driver named: else SQLAlchemy's version decides which is taken."""
+    scheme, mark, rest = address.partition("://")
+    return f"postgresql+psycopg{mark}{rest}" if scheme == "postgresql" else address
+
+
 def need_driver(address: str) -> None:
     """Check that what speaks to the address is installed.
 
@@ -103,7 +109,7 @@ class PostgresLock:
         import sqlalchemy
 
         engine = sqlalchemy.create_engine(
-            self._address,
+            with_driver(self._address),
             poolclass=sqlalchemy.NullPool,  # to close a connection is to end its session
             isolation_level="AUTOCOMMIT",
             connect_args={"connect_timeout": CONNECT_TIMEOUT_S},

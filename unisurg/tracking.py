@@ -33,7 +33,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from unisurg import lineage, telemetry
-from unisurg.addresses import CONNECT_TIMEOUT_S, SQLITE, is_remote, lock_on, need_driver
+from unisurg.addresses import (
+    CONNECT_TIMEOUT_S,
+    SQLITE,
+    is_remote,
+    lock_on,
+    need_driver,
+    with_driver,
+)
 from unisurg.lineage import Lineage
 from unisurg.processes import has_died, identity_of
 from unisurg.settings import Settings, Tracking
@@ -416,7 +423,7 @@ def open_store(tracking: Tracking, root: Path) -> Store:
 def absolute_uri(uri: str, root: Path) -> str:
     """A relative SQLite URI made absolute against `root`, its folder created; others as given."""
     if not uri.startswith(SQLITE):
-        return uri
+        return with_driver(uri)
     database = (root / uri.removeprefix(SQLITE)).resolve()
     database.parent.mkdir(parents=True, exist_ok=True)
     return f"{SQLITE}{database}"

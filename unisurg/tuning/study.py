@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from unisurg.addresses import lock_on, need_driver
+from unisurg.addresses import lock_on, need_driver, with_driver
 from unisurg.processes import has_died, identity_of
 from unisurg.tuning.space import Point, Space
 
@@ -206,7 +206,7 @@ class Search:
         from optuna.storages.journal import JournalFileBackend
 
         if self.storage is not None:
-            return RDBStorage(self.storage)
+            return RDBStorage(with_driver(self.storage))
         return JournalStorage(JournalFileBackend(str(self.folder / JOURNAL)))
 
     @cached_property
