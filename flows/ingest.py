@@ -25,7 +25,8 @@ from prefect.cache_policies import NO_CACHE  # noqa: E402
 
 from flows import arrivals, commands, lease, moving, pages, pointer, terminal  # noqa: E402
 from flows.children import Children  # noqa: E402
-from flows.troubles import JITTER, RETRY_AFTER_S, CommandFailed, is_passing  # noqa: E402
+from flows.retrying import tried_again  # noqa: E402
+from flows.troubles import CommandFailed  # noqa: E402
 from unisurg import lineage  # noqa: E402
 from unisurg.settings import Settings, SettingsError, load  # noqa: E402
 
@@ -150,14 +151,7 @@ def refuse(source: Path, target: Path, reason: str) -> None:
     moving.move(source, target)
 
 
-@task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_AFTER_S),
-    retry_delay_seconds=RETRY_AFTER_S,
-    retry_jitter_factor=JITTER,
-    retry_condition_fn=is_passing,
-)
+@tried_again
 def record(
     pointed: Path, message: str | None, root: Path, children: Children
 ) -> tuple[str | None, bool]:

@@ -17,30 +17,21 @@ from flows import environment
 
 environment.prepare()  # Prefect reads its surroundings while it is imported
 
-from prefect import flow, runtime, task  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect import flow, runtime  # noqa: E402
 
 from flows import commands, graph, lease, pages, terminal  # noqa: E402
 from flows.children import Children  # noqa: E402
 from flows.pipeline import GPU, Outcome, reproduce  # noqa: E402
-from flows.troubles import JITTER, RETRY_AFTER_S, CommandFailed, FlakyIO, is_passing  # noqa: E402
+from flows.retrying import tried_again  # noqa: E402
+from flows.troubles import CommandFailed, FlakyIO  # noqa: E402
 from unisurg import lineage  # noqa: E402
-
-over_the_network = task(
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_AFTER_S),
-    retry_delay_seconds=RETRY_AFTER_S,
-    retry_jitter_factor=JITTER,
-    retry_condition_fn=is_passing,
-)
 
 
 class StaysHome(ValueError):
     """A stage reads what DVC keeps no copy of; it runs only where that was made."""
 
 
-@over_the_network
+@tried_again
 def checkout(repository: str, commit: str, folder: Path, children: Children) -> None:
     """Bring `folder` to a commit, cloning it first where it is not there yet.
 
@@ -57,7 +48,7 @@ def checkout(repository: str, commit: str, folder: Path, children: Children) -> 
     commands.run(f"git checkout of {commit}", files, folder, children)
 
 
-@over_the_network
+@tried_again
 def pull(node: str, folder: Path, children: Children) -> list[str]:
     """Fetch what a stage needs of what DVC keeps; the paths.
 
@@ -75,7 +66,7 @@ def pull(node: str, folder: Path, children: Children) -> list[str]:
     return list(needed.kept)
 
 
-@over_the_network
+@tried_again
 def push(node: str, folder: Path, children: Children) -> None:
     """Copy a stage's outputs to the remote, and under which inputs they were made.
 
