@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from unisurg import telemetry
 from unisurg.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,6 +27,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if "slow" in item.keywords:
                 item.add_marker(skip)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads_left_as_found() -> Iterator[None]:
+    """Sums differ in their last bits by the threads that share them, so no file may change these
+    for the ones after it: a library that starts workers does so unasked.
+    """
+    before, count = [os.environ.get(name) for name in THREADS], _threads()
+    yield
+    assert [os.environ.get(name) for name in THREADS] == before
+    assert count is None or _threads() == count
+
+
+def _threads() -> int | None:
+    """Threads of torch; None where nobody has imported it."""
+    torch = sys.modules.get("torch")
+    return None if torch is None else torch.get_num_threads()
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -18,6 +19,15 @@ import psutil
 
 PROGRAMS = Path("/usr/lib/postgresql")  # Debian keeps them off the PATH, by version
 PATIENCE_S = 60.0
+
+
+def missing() -> str | None:
+    """What this machine lacks to run PostgreSQL; None where it lacks nothing."""
+    if programs() is None:
+        return "PostgreSQL's initdb is not installed"
+    if _not_root() and not Path(os.devnull).stat().st_mode & stat.S_IWOTH:
+        return f"tests run as root, PostgreSQL must not, and others may not write {os.devnull}"
+    return None
 
 
 def programs() -> Path | None:
@@ -80,7 +90,8 @@ class Postgres:
 
     def _run(self, program: str, *arguments: object) -> None:
         command = [f"{self._bin}/{program}", *map(str, arguments)]
-        subprocess.run(command, check=True, capture_output=True, **_not_root())
+        done = subprocess.run(command, capture_output=True, text=True, **_not_root(), check=False)
+        assert done.returncode == 0, f"{program}: {done.stderr}"
 
 
 @contextmanager
@@ -89,12 +100,14 @@ def running() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="unisurg-postgres-"))
     if as_whom := _not_root():
         shutil.chown(folder, as_whom["user"])
-    server = Postgres(folder)
     try:
-        server.start()
-        yield server
+        server = Postgres(folder)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
     finally:
-        server.stop()
         shutil.rmtree(folder)
 
 

@@ -112,7 +112,7 @@ def test_after_kill_9_of_dvc_its_stage_ends_and_the_next_run_completes(tmp_path:
     thread.join()
     assert "dvc repro ended with code 137" in str(errors[0])
     assert stage
-    assert have_ended(stage)
+    soon(lambda: have_ended(stage))  # a process closes its output a little before its end
     assert not (root / "dvc.lock").exists()
     (root / "go").touch()
     dvc(root, "repro")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
+import unittest.mock
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +36,12 @@ def cluster() -> Iterator[str]:
     """The address of a scheduler with two worker processes."""
     from distributed import LocalCluster
 
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None
-    ) as cluster:
+    with (
+        unittest.mock.patch.dict(os.environ),  # which Dask would change for all tests after this
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, memory_limit=0, dashboard_address=None
+        ) as cluster,
+    ):
         yield cluster.scheduler_address
 
 

@@ -32,8 +32,8 @@ __all__ = ["template"]  # a fixture
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL's initdb is not installed")
+    if lacking := postgres.missing():
+        pytest.skip(lacking)
     pytest.importorskip("psycopg", reason="psycopg is not installed: unisurg[postgres]")
     with postgres.running() as server:
         yield server
