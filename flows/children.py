@@ -30,20 +30,23 @@ class Children:
 
     A copy that has been sent to another process limits and stops nothing but its own; what it runs
     ends with `lease` too, which is the flow's (`flows.lease`).
+
+    Args:
+        elsewhere: this is such a copy.
     """
 
-    def __init__(self, most: int, lease: Path | None = None) -> None:
+    def __init__(self, most: int, lease: Path | None = None, elsewhere: bool = False) -> None:
         self._most = most
         self._lease = lease
-        self._guarded_by = "-"
+        self._guarded_by = str(lease) if lease and elsewhere else "-"
         self._slots = threading.BoundedSemaphore(most)
         self._changing = threading.Lock()
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
         ephemeral.tie_server()
 
-    def __reduce__(self) -> tuple[Callable[..., Children], tuple[int, Path | None]]:
-        return _copy, (self._most, self._lease)
+    def __reduce__(self) -> tuple[type[Children], tuple[int, Path | None, bool]]:
+        return Children, (self._most, self._lease, True)
 
     def run(
         self,
@@ -78,12 +81,16 @@ class Children:
             running = list(self._running)
         _end(running)
 
+    def check_wanted(self) -> None:
+        """Raises Stopped after `stop`."""
+        if self._stopped:
+            raise Stopped("the flow has been cancelled")
+
     def _start(
         self, command: Sequence[str], folder: Path, variables: Mapping[str, str]
     ) -> subprocess.Popen[str]:
         with self._changing:
-            if self._stopped:
-                raise Stopped(f"cancelled before: {' '.join(command)}")
+            self.check_wanted()
             process = subprocess.Popen(
                 [*GUARD, self._guarded_by, *command],
                 cwd=folder,
@@ -97,13 +104,6 @@ class Children:
             )
             self._running.add(process)
             return process
-
-
-def _copy(most: int, lease: Path | None) -> Children:
-    """Children as they arrive in another process."""
-    children = Children(most, lease)
-    children._guarded_by = str(lease or "-")
-    return children
 
 
 def _end_the_rest(process: subprocess.Popen[str]) -> None:

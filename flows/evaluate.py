@@ -44,7 +44,7 @@ def measure(benchmark: str, encoder: Path, folder: Path, children: Children) -> 
         CommandFailed.
     """
     features = [*commands.UNISURG, "features", benchmark, "--encoder", str(encoder)]
-    with gpus.one_of(gpus.gpus()) as seen:
+    with gpus.one_of(gpus.gpus(), children.check_wanted) as seen:
         commands.run(f"unisurg features {benchmark}", features, folder, children, seen)
         probe = [*commands.UNISURG, "probe", benchmark]
         commands.run(f"unisurg probe {benchmark}", probe, folder, children, seen)

@@ -10,7 +10,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,10 +29,13 @@ def gpus() -> tuple[str, ...]:
 
 
 @contextmanager
-def one_of(names: Sequence[str]) -> Iterator[dict[str, str]]:
+def one_of(names: Sequence[str], check_wanted: Callable[[], None]) -> Iterator[dict[str, str]]:
     """Wait for a free GPU and hold it; gives the variables that make a process see it alone.
 
     Where there is no GPU there is nothing to wait for, and no variable.
+
+    Args:
+        check_wanted: called while it waits; whatever it raises ends the wait.
     """
     from filelock import FileLock, Timeout
 
@@ -53,4 +56,5 @@ def one_of(names: Sequence[str]) -> Iterator[dict[str, str]]:
             finally:
                 lock.release()
             return
+        check_wanted()
         time.sleep(LOOK_AGAIN_S)

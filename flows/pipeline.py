@@ -71,7 +71,7 @@ def reproduce(
     """
     command = [*commands.DVC, "repro", "--single-item", node, *(["--force"] if force else [])]
     variables = {"UNISURG_PYTHON": sys.executable, PIPELINE_VARIABLE: pipeline}
-    with gpus.one_of(gpus.gpus() if gpu else ()) as seen:
+    with gpus.one_of(gpus.gpus() if gpu else (), children.check_wanted) as seen:
         start = time.monotonic()
         lines = commands.run(f"{node}: dvc repro", command, root, children, variables | seen)
     ran = not any(sign in line for line in lines for sign in UP_TO_DATE)

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -299,7 +300,7 @@ def test_a_gpu_is_one_stages_at_a_time_and_named_to_it(
     held, most = list[str](), list[list[str]]()
 
     def work() -> None:
-        with gpus.one_of(("0", "3")) as seen:
+        with gpus.one_of(("0", "3"), Children(1).check_wanted) as seen:
             held.append(seen[gpus.VISIBLE])
             most.append(sorted(held))
             time.sleep(0.03)
@@ -314,6 +315,23 @@ def test_a_gpu_is_one_stages_at_a_time_and_named_to_it(
     assert all(names in (["0"], ["3"], ["0", "3"]) for names in most)
 
 
+def test_a_stage_that_waits_for_a_gpu_is_cancelled_with_its_flow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpus.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(gpus, "LOOK_AGAIN_S", 0.01)
+    mine = Children(1)
+    with (
+        ThreadPoolExecutor(1) as pool,
+        gpus.one_of(("0",), Children(1).check_wanted),
+    ):
+        waiting = pool.submit(lambda: gpus.one_of(("0",), mine.check_wanted).__enter__())
+        time.sleep(0.1)
+        assert not waiting.done()
+        mine.stop()
+        assert isinstance(waiting.exception(timeout=10), Stopped)
+
+
 def test_the_gpus_are_those_that_the_user_shows_or_all_of_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +344,7 @@ def test_the_gpus_are_those_that_the_user_shows_or_all_of_the_machine(
     assert gpus.gpus() == ("2",)
     monkeypatch.setenv(gpus.VISIBLE, "")
     assert gpus.gpus() == ()
-    with gpus.one_of(()) as seen:
+    with gpus.one_of((), Children(1).check_wanted) as seen:
         assert seen == {}
 
 
