@@ -90,6 +90,7 @@ def log_begin(log: Path, item: int) -> int:
 
 def interrupted(kind: str, folder: str) -> None:
     """The work of a process that is to be interrupted."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs with &
     map_videos(partial(wait, Path(folder)), ITEMS, runner_of(kind, 2))
 
 
