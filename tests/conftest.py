@@ -14,6 +14,8 @@ from unisurg import telemetry
 from unisurg.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# Two processes of tests share the cores: threads of one that spin while they wait starve the other.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

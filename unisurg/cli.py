@@ -7,6 +7,7 @@ the same code runs on any folder. Each verb imports what it needs when it is cal
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -539,6 +540,9 @@ def _benchmarks_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; errors that a person can mend are one message, not a traceback."""
     telemetry.switch_off()
+    # Threads that wait for work sleep: where they spin, a busy neighbour makes a stage many times
+    # slower. Read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     options = parser().parse_args(arguments)
     try:
         settings = load(options.params, options.set) if "params" in options else None
