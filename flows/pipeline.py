@@ -18,12 +18,12 @@ from flows import environment
 
 environment.prepare()  # Prefect reads its surroundings while it is imported
 
-from prefect import flow, get_run_logger, runtime, task  # noqa: E402
-from prefect.cache_policies import NO_CACHE  # noqa: E402
+from prefect import flow, get_run_logger, runtime  # noqa: E402
 
 from flows import commands, gpus, graph, lease, pages, runners, terminal  # noqa: E402
 from flows.children import Children  # noqa: E402
-from flows.troubles import JITTER, RETRY_AFTER_S, CommandFailed, is_passing  # noqa: E402
+from flows.retrying import tried_again  # noqa: E402
+from flows.troubles import CommandFailed  # noqa: E402
 from unisurg import lineage  # noqa: E402
 from unisurg.settings import SettingsError  # noqa: E402
 from unisurg.tracking import PIPELINE_VARIABLE  # noqa: E402
@@ -51,15 +51,7 @@ class Outcome:
     seconds: float
 
 
-@task(
-    task_run_name="{node}",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=len(RETRY_AFTER_S),
-    retry_delay_seconds=RETRY_AFTER_S,
-    retry_jitter_factor=JITTER,
-    retry_condition_fn=is_passing,
-)
+@tried_again
 def reproduce(
     node: str, root: Path, force: bool, children: Children, pipeline: str, gpu: bool = False
 ) -> Outcome:
@@ -142,7 +134,8 @@ def _reproduce_all(
     try:
         for node, before in needs.items():
             gpu = node in gpu_nodes
-            work = reproduce.with_options(tags=[GPU]) if gpu else reproduce
+            tags = [GPU] if gpu else None
+            work = reproduce.with_options(task_run_name="{node}", tags=tags)
             waits = [futures[other] for other in before]
             futures[node] = runner.submit(work, {**same, "node": node, "gpu": gpu}, waits)
         for future in futures.values():
