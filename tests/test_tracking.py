@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
+from toy_flows import have_ended, soon
 
 from unisurg import lineage, telemetry, tracking
 from unisurg.settings import Settings
@@ -293,6 +297,28 @@ def test_telemetry_is_off_unless_the_user_says_otherwise(monkeypatch: pytest.Mon
     telemetry.switch_off()
     assert os.environ["DO_NOT_TRACK"] == "true"
     assert os.environ["DVC_NO_ANALYTICS"] == ""
+
+
+def test_the_pages_take_two_processes_and_end_with_their_command(root: Path) -> None:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port = asked.getsockname()[1]
+    command = [sys.executable, "-m", "unisurg", "ui", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    soon(lambda: _answers(f"http://127.0.0.1:{port}/health"))
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    process.wait(60)
+    assert len(below) == 1
+    soon(lambda: have_ended(below))
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
 
 
 def test_metrics_of_numpy_are_numbers_too(root: Path, settings: Settings) -> None:

@@ -21,14 +21,13 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import psutil
 
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.entities import Run as MlflowRecord
 
+NO_JOBS = "MLFLOW_SERVER_ENABLE_JOB_EXECUTION"  # seven processes more, which judge texts
 PIPELINE_VARIABLE = "UNISURG_PIPELINE"
 # Tags of a run; the first two are MLflow's own names, which its pages read.
 PARENT = "mlflow.parentRunId"
@@ -441,14 +441,16 @@ def artifact_place(tracking: Tracking, root: Path) -> str | None:
     return (root / tracking.artifacts).resolve().as_uri()
 
 
-def serve_ui(settings: Settings, port: int) -> None:
+def serve_ui(settings: Settings, port: int) -> NoReturn:
     """Open MLflow's pages on the runs of this checkout, until interrupted."""
     root = lineage.repository_root()
     open_store(settings.tracking, root)
     uri = absolute_uri(settings.tracking.uri, root)
     print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
-    subprocess.run([*command, "--backend-store-uri", uri], check=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", uri]
+    # In this process's place, so that whatever ends this command ends the pages.
+    os.execve(sys.executable, command, {NO_JOBS: "false"} | os.environ)
 
 
 def flatten(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
