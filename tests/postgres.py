@@ -45,7 +45,7 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self._bin = programs()
         self._data = folder / "data"
-        self.port = _free_port()
+        self.port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
         self._run("initdb", "-D", self._data, "-U", "unisurg", "-A", "trust", "--no-sync")
 
@@ -116,7 +116,8 @@ def _not_root() -> dict[str, Any]:
     return {"user": "nobody", "group": "nogroup", "cwd": "/"} if os.geteuid() == 0 else {}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens at now."""
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         return int(asked.getsockname()[1])

@@ -194,7 +194,14 @@ def test_a_changed_probe_setting_reruns_probes_package_and_report_only(workspace
     assert stages_run(done) == {*probes, "package", "report"}
 
 
-def test_a_changed_benchmark_reruns_its_own_and_one_that_fails_is_shown_and_leaves_it(workspace):
+def test_a_changed_benchmark_reruns_its_own(workspace):
+    change(workspace, "benchmarks.kvasir", "size_px", 96)
+    done = dvc(workspace, "repro")
+    assert done.returncode == 0, done.stderr
+    assert stages_run(done) == {"features@kvasir", "probe@kvasir", "report"}
+
+
+def test_a_benchmark_that_fails_leaves_the_others_and_is_shown_as_failed(workspace):
     mask = next((workspace / "data/polyps/TestDataset/Kvasir/masks").iterdir())
     good = mask.read_bytes()
     mask.write_bytes(good[:100])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from postgres import free_port
 from toy_flows import have_ended, soon
 
 from unisurg import lineage, telemetry, tracking
@@ -300,9 +300,7 @@ def test_telemetry_is_off_unless_the_user_says_otherwise(monkeypatch: pytest.Mon
 
 
 def test_the_pages_take_two_processes_and_end_with_their_command(root: Path) -> None:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port = asked.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "unisurg", "ui", "--port", str(port)]
     process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
     soon(lambda: _answers(f"http://127.0.0.1:{port}/health"))
